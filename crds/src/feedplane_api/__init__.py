@@ -1,0 +1,1 @@
+"""The contract that operator and feeder share."""

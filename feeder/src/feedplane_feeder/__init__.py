@@ -1,0 +1,1 @@
+"""Feedplane's feeder."""
