@@ -1,0 +1,393 @@
+"""The contract between operator and feeder: the file one renders, the answer the other gives.
+
+`WorkerConfig` is the whole configuration of one feeder process (one account, one shard).
+`FeederStatus` is what the feeder answers on `/status`; `Listing` what it answers on
+`/instruments`. Must not know Kubernetes objects or how either side works.
+"""
+
+import hashlib
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from feedplane_api.errors import InvalidWorkerConfigError
+
+WORKER_CONFIG_VERSION = 1
+
+Symbol = Annotated[str, Field(pattern=r"^[A-Za-z0-9._/-]{1,32}$")]
+ChannelName = Annotated[
+    str,
+    Field(
+        pattern=r"^(trade|quote|book|metric"
+        r"|bar-(1s|1m|3m|5m|15m|30m|1h|2h|4h|6h|8h|12h|1d|3d|1w|1M))$"
+    ),
+]
+
+
+class ContractModel(BaseModel):
+    """Frozen, strict about unknown fields, camelCase on the wire."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        populate_by_name=True,
+        use_attribute_docstrings=True,
+    )
+
+
+class Endpoints(ContractModel):
+    """Where the venue is reached; what is absent is the adapter's own default."""
+
+    stream: str | None = None
+    """Base URL of the stream, for instance `wss://stream.example:9443`."""
+    rest: str | None = None
+    """Base URL of the REST interface."""
+    archive: str | None = None
+    """Base URL of the archive of past days."""
+
+
+class FeedSourceIdentity(ContractModel):
+    """The FeedSource a worker belongs to; free words when it runs without a cluster."""
+
+    namespace: str = "local"
+    name: str = "local"
+    uid: str = ""
+
+
+class AccountIdentity(ContractModel):
+    """The account a worker logs in with."""
+
+    name: str = "local"
+    preference: int = Field(default=0, ge=0)
+    """Position in the FeedSource's list; 0 is the preferred account."""
+
+
+class Wanted(ContractModel):
+    """One line of the should-list: one instrument and its channels."""
+
+    symbol: Symbol
+    """The instrument without its venue suffix, as the Subscription wrote it."""
+    channels: tuple[ChannelName, ...] = Field(min_length=1)
+
+
+class Selector(ContractModel):
+    """Globs over the venue's own instrument list; used only where no operator expands them."""
+
+    include: tuple[str, ...] = Field(min_length=1)
+    exclude: tuple[str, ...] = ()
+    max_instruments: int = Field(default=1000, ge=1, le=100_000)
+    channels: tuple[ChannelName, ...] = Field(min_length=1)
+
+
+class FailoverMode(StrEnum):
+    """What the accounts that are not active do."""
+
+    MERGED = "Merged"
+    HOT = "Hot"
+    WARM = "Warm"
+    COLD = "Cold"
+
+
+class ElectionConfig(ContractModel):
+    """The publisher Lease and its timings; absent in a configuration without a cluster."""
+
+    namespace: str
+    lease_name: str
+    mode: FailoverMode = FailoverMode.HOT
+    lease_duration_seconds: int = 6
+    renew_deadline_seconds: int = 4
+    retry_period_seconds: int = 1
+
+
+class ConfigMapRef(ContractModel):
+    """The ConfigMap this configuration came from, watched for live changes."""
+
+    namespace: str
+    name: str
+
+
+class SessionConfig(ContractModel):
+    """How connections are judged and renewed."""
+
+    stale_after_seconds: int = Field(default=15, ge=1)
+    """An acknowledged stream that stays mute this long, against its own rate, is stale."""
+    minimum_coverage_percent: int = Field(default=90, ge=0, le=100)
+    rotate_after_seconds: int = Field(default=82_800, ge=10)
+    """Connections are replaced, new one first, at this age (the venues' hard end is 24 h)."""
+    replay_buffer_seconds: int = Field(default=30, ge=0)
+    instruments_refresh_seconds: int = Field(default=300, ge=5)
+    """How often the venue's instrument list is read again."""
+
+
+class Limits(ContractModel):
+    """Tighter budgets than the venue's own; absent means the adapter's documented limit."""
+
+    control_messages_per_second: int | None = Field(default=None, ge=1)
+    streams_per_connection: int | None = Field(default=None, ge=1)
+    connects_per_five_minutes: int | None = Field(default=None, ge=1)
+    request_weight_per_minute: int | None = Field(default=None, ge=1)
+    backfill_share_percent: int = Field(default=50, ge=0, le=100)
+
+
+class PostgresSinkConfig(ContractModel):
+    """A PostgreSQL or TimescaleDB database."""
+
+    kind: Literal["postgres"] = "postgres"
+    name: str = "postgres"
+    dsn_path: str | None = None
+    """File that holds the connection string (a mounted Secret key)."""
+    dsn_env: str | None = None
+    """Environment variable that holds the connection string; for runs without a cluster."""
+    schema_name: str = Field(
+        default="feedplane", alias="schema", pattern=r"^[a-z_][a-z0-9_]{0,62}$"
+    )
+    chunk_interval_hours: int = Field(default=24, ge=1)
+    batch_rows: int = Field(default=5_000, ge=1)
+    batch_milliseconds: int = Field(default=100, ge=1)
+
+
+class FileSinkConfig(ContractModel):
+    """JSON lines in a folder, one file per channel and UTC day."""
+
+    kind: Literal["file"] = "file"
+    name: str = "file"
+    path: str
+    """Folder the files are written to, or `-` for standard output."""
+
+
+SinkConfig = Annotated[PostgresSinkConfig | FileSinkConfig, Field(discriminator="kind")]
+
+
+class BufferConfig(ContractModel):
+    """What stands between the session and a sink that is slow or away."""
+
+    queue_records: int = Field(default=10_000, ge=100)
+    spill_path: str | None = None
+    """Folder for records that the queue cannot hold; absent means no spill."""
+    spill_mebibytes: int = Field(default=1_024, ge=1)
+
+
+class LogFormat(StrEnum):
+    """How log lines are written."""
+
+    JSON = "Json"
+    PLAIN = "Plain"
+
+
+class WorkerConfig(ContractModel):
+    """Everything one feeder process needs to know.
+
+    `wanted`, `selectors`, `limits` and `session` are taken over live; a change of any other
+    field needs a new process.
+    """
+
+    version: Literal[1] = 1
+    feed_source: FeedSourceIdentity = FeedSourceIdentity()
+    venue: str = Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=32)
+    """Adapter name, for instance `binance-spot`."""
+    account: AccountIdentity = AccountIdentity()
+    shard: int = Field(default=0, ge=0)
+    endpoints: Endpoints = Endpoints()
+    credentials_path: str | None = None
+    """Folder with one file per credential key; absent where the venue needs none."""
+    wanted: tuple[Wanted, ...] = ()
+    selectors: tuple[Selector, ...] = ()
+    session: SessionConfig = SessionConfig()
+    limits: Limits = Limits()
+    sinks: tuple[SinkConfig, ...] = Field(min_length=1)
+    buffer: BufferConfig = BufferConfig()
+    election: ElectionConfig | None = None
+    config_map: ConfigMapRef | None = None
+    http_port: int = Field(default=8000, ge=0, le=65_535)
+    """Port of /healthz, /readyz, /status, /instruments and /metrics; 0 picks a free one."""
+    log_format: LogFormat = LogFormat.JSON
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+
+LIVE_FIELDS = frozenset({"wanted", "selectors", "limits", "session"})
+"""Fields of WorkerConfig that a running feeder takes over without a restart."""
+
+
+class SessionState(StrEnum):
+    """State of a worker's session: the worst of its connections that carry streams."""
+
+    DISCONNECTED = "Disconnected"
+    CONNECTING = "Connecting"
+    SUBSCRIBING = "Subscribing"
+    STREAMING = "Streaming"
+    STALE = "Stale"
+
+
+class ChannelState(StrEnum):
+    """State of one wanted channel that is not live."""
+
+    PENDING = "Pending"
+    STALE = "Stale"
+    REFUSED = "Refused"
+    RETIRED = "Retired"
+
+
+class ChannelProblem(ContractModel):
+    """One wanted (instrument, channel) that is not live, and why."""
+
+    symbol: str
+    channel: str
+    state: ChannelState
+    reason: str
+    """CamelCase word: AwaitingFirstFrame, Mute, NotListed, NotTrading, VenueRefused, ..."""
+    since_time: datetime
+
+
+class GapCount(ContractModel):
+    """Ledger rows of one instrument and channel."""
+
+    symbol: str
+    channel: str
+    open: int = 0
+    filled: int = 0
+    unfillable: int = 0
+
+
+class SinkReport(ContractModel):
+    """One sink as the feeder sees it; never part of the health verdict."""
+
+    name: str
+    kind: str
+    connected: bool = False
+    records_written: int = 0
+    records_duplicate: int = 0
+    records_quarantined: int = 0
+    queued_records: int = 0
+    spilled_bytes: int = 0
+    lost_records: int = 0
+    last_write_time: datetime | None = None
+    last_error: str | None = None
+    """Error class and text without any connection string."""
+
+
+class ElectionReport(ContractModel):
+    """Who publishes, as this feeder knows it."""
+
+    active: bool = False
+    holder: str | None = None
+    """Account that holds the publisher Lease."""
+    epoch: int = 0
+    """Transitions of the Lease."""
+    since_time: datetime | None = None
+    reason: str | None = None
+    api_reachable: bool = True
+
+
+class Coverage(ContractModel):
+    """Wanted channels by state."""
+
+    wanted: int = 0
+    live: int = 0
+    stale: int = 0
+    refused: int = 0
+
+
+class HealthReport(ContractModel):
+    """The feeder's verdict on its own account."""
+
+    healthy: bool
+    reason: str
+    message: str = ""
+
+
+class FeederStatus(ContractModel):
+    """What a feeder answers on `/status`.
+
+    Lists exceptions only: a wanted channel that is not in `problems` is live.
+    """
+
+    feed_source: FeedSourceIdentity
+    venue: str
+    account: str
+    shard: int
+    pod: str = ""
+    version: str = ""
+    start_time: datetime
+    time: datetime
+    config_hash: str = ""
+    """`config_hash` of the WorkerConfig in force."""
+    session: SessionState
+    connections: int = 0
+    health: HealthReport
+    ready: bool = False
+    coverage: Coverage
+    problems: tuple[ChannelProblem, ...] = ()
+    last_event_milliseconds: dict[str, int] = Field(default_factory=dict)
+    """Per symbol: ts_recv of the newest record in any wanted channel, Unix milliseconds."""
+    gaps: tuple[GapCount, ...] = ()
+    events_per_second: int = 0
+    """Over the last ten seconds."""
+    lag_milliseconds: int | None = None
+    """Median of ts_recv minus ts_event over the last ten seconds."""
+    event_loop_lag_milliseconds: int = 0
+    reconnects: int = 0
+    rotations: int = 0
+    request_weight_used: int = 0
+    banned_until_time: datetime | None = None
+    election: ElectionReport = ElectionReport()
+    sinks: tuple[SinkReport, ...] = ()
+
+
+class ListedInstrument(ContractModel):
+    """One line of the venue's instrument list."""
+
+    symbol: str
+    trading: bool
+    """False when the venue lists it but does not trade it now."""
+
+
+class Listing(ContractModel):
+    """What a feeder answers on `/instruments`: the venue's list, normalized."""
+
+    venue: str
+    time: datetime
+    instruments: tuple[ListedInstrument, ...]
+
+
+def config_hash(config: WorkerConfig, *, live: bool = True) -> str:
+    """Return a short stable hash of a configuration.
+
+    With `live=False` the fields that a running feeder takes over are left out, so the hash
+    changes only when the process has to be replaced.
+    """
+    exclude = None if live else set(LIVE_FIELDS)
+    document = config.model_dump_json(by_alias=True, exclude=exclude)
+    return hashlib.sha256(document.encode()).hexdigest()[:16]
+
+
+def parse_worker_config(text: str) -> WorkerConfig:
+    """Read a WorkerConfig from YAML text.
+
+    Raises:
+        InvalidWorkerConfigError: not YAML, or a field is missing, unknown or out of range.
+    """
+    try:
+        document = yaml.safe_load(text)
+        return WorkerConfig.model_validate(document)
+    except yaml.YAMLError as error:
+        raise InvalidWorkerConfigError("(document)", f"not YAML: {error}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        path = ".".join(str(part) for part in first["loc"]) or "(document)"
+        raise InvalidWorkerConfigError(path, f"{first['msg']}, was {first['input']!r}") from error
+
+
+def render_worker_config(config: WorkerConfig) -> str:
+    """Write a WorkerConfig as YAML; what equals a default is left out."""
+    document = config.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    # The discriminators equal their defaults and are needed to read the file back.
+    document["sinks"] = [
+        {"kind": sink.kind, **dumped}
+        for sink, dumped in zip(config.sinks, document["sinks"], strict=True)
+    ]
+    return yaml.safe_dump({"version": config.version, **document}, sort_keys=True)

@@ -1,0 +1,287 @@
+"""What the core asks of the outside: adapter, session, sink, election, clock.
+
+The shapes every venue and every store must fit. Must not name any of them.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from feedplane_api.worker import Endpoints, Limits, ListedInstrument
+
+from feedplane_feeder.records import Gap, Quarantined, Record
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Channel:
+    """One (kind, instrument) subscription with its own sequence, as the should-list names it."""
+
+    symbol: str
+    """Instrument without venue suffix, for instance `BTCUSDT`."""
+    name: str
+    """`trade`, `quote`, `book`, `metric` or `bar-<interval>`."""
+
+
+class TransportKind(StrEnum):
+    """How a venue's frames reach us; one transport file each."""
+
+    WEBSOCKET = "websocket"
+    HTTP_POLLING = "http-polling"
+    SERVER_SENT_EVENTS = "server-sent-events"
+    LIBRARY = "library"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VenueLimits:
+    """A venue's documented limits; each adapter gives the source beside its numbers."""
+
+    control_messages_per_second: int
+    streams_per_connection: int
+    connects_per_five_minutes: int
+    request_weight_per_minute: int
+    connection_life_seconds: int
+    """The venue ends a connection at this age."""
+    ping_timeout_seconds: int
+    """Nothing at all received for this long means the socket is dead."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a venue can do, told once by its adapter."""
+
+    channels: frozenset[str]
+    """Channel kinds, see `ChannelKind`."""
+    transport: TransportKind
+    limits: VenueLimits
+    sessions_per_account: int | None = None
+    """How many logins an account may have at once; None means any number."""
+    needs_credentials: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionPlan:
+    """One connection: where to, and which channels on it."""
+
+    key: str
+    """Stable name of the connection within the worker, for instance `public-0`."""
+    url: str
+    channels: tuple[Channel, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One frame to send now."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotRequest:
+    """The session needs a full state of one channel by request (book synchronisation)."""
+
+    channel: Channel
+    path: str
+    """REST path with query, relative to the REST endpoint."""
+    weight: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """The venue refused a channel."""
+
+    channel: Channel
+    reason: str
+    message: str
+
+
+class ControlKind(StrEnum):
+    """What a session asks its owner to do with the connection."""
+
+    ROTATE = "rotate"
+    """Replace this connection, new one first (the venue announced its end)."""
+    RECONNECT = "reconnect"
+    """Drop this connection now and open another."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """A request about the connection itself."""
+
+    kind: ControlKind
+    reason: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Received:
+    """What a batch of frames was turned into. Lists are fresh for each call."""
+
+    records: list[Record] = field(default_factory=list)
+    acknowledged: list[Channel] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
+    quarantined: list[Quarantined] = field(default_factory=list)
+    snapshots: list[SnapshotRequest] = field(default_factory=list)
+    controls: list[Control] = field(default_factory=list)
+    duplicate_count: int = 0
+    out_of_order_count: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class Due:
+    """What a session wants to send now and when it wants to be asked again."""
+
+    outgoing: list[Outgoing] = field(default_factory=list)
+    snapshots: list[SnapshotRequest] = field(default_factory=list)
+    again_ns: int | None = None
+    """Time at which to call `due` again at the latest; None means only after other events."""
+
+
+class Session(Protocol):
+    """One connection's protocol, sans-I/O: no socket, no clock, no task."""
+
+    def opened(self, now_ns: int) -> None:
+        """Tell that the connection is open."""
+
+    def closed(self, now_ns: int) -> None:
+        """Tell that the connection is gone; a later `opened` starts over."""
+
+    def receive(self, frames: Sequence[bytes], ts_recv: int) -> Received:
+        """Turn a batch of frames into records, acknowledgements, gaps and controls."""
+
+    def snapshot_received(self, request: SnapshotRequest, body: bytes, ts_recv: int) -> Received:
+        """Take the answer to a `SnapshotRequest`."""
+
+    def snapshot_failed(self, request: SnapshotRequest, now_ns: int) -> None:
+        """Tell that a `SnapshotRequest` could not be answered; it will be due again."""
+
+    def due(self, now_ns: int) -> Due:
+        """Return what to send now, within the venue's limits, and when to ask again."""
+
+    def want(self, channels: Sequence[Channel]) -> None:
+        """Set the channels this connection should carry; the difference goes out through `due`."""
+
+    def resubscribe(self, channel: Channel) -> None:
+        """Subscribe one channel again, alone."""
+
+
+Fetch = Callable[[str, int], Awaitable[bytes]]
+"""Fetch a REST path (relative, with query) at a request weight; the answer's body."""
+
+
+class Adapter(Protocol):
+    """One venue. Pure but for `instruments`, which fetches through what it is given."""
+
+    venue: str
+    capabilities: Capabilities
+    endpoints: Endpoints
+    """The venue's own addresses, used where the configuration names none."""
+
+    def instrument_id(self, symbol: str) -> str:
+        """Return the stable identity `SYMBOL.VENUE` of a symbol."""
+
+    def connections(
+        self, wanted: Sequence[Channel], endpoints: Endpoints, limits: VenueLimits
+    ) -> tuple[ConnectionPlan, ...]:
+        """Place channels on connections: within limits, stable, least movement."""
+
+    def session(self, plan: ConnectionPlan, limits: VenueLimits) -> Session:
+        """Return a new session for one connection."""
+
+    async def instruments(self, fetch: Fetch) -> tuple[ListedInstrument, ...]:
+        """Return the venue's instrument list, normalized."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What goes to a sink in one write; gaps and quarantine ride along in the same order."""
+
+    records: Sequence[Record] = ()
+    gaps: Sequence[Gap] = ()
+    quarantined: Sequence[Quarantined] = ()
+    replayed: bool = False
+    """True when much of it may be known already (spill, standby buffer, second line)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What a sink did with a batch: counted, never guessed."""
+
+    new: int = 0
+    duplicate: int = 0
+    quarantined: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watermark:
+    """The last of a channel that a sink holds."""
+
+    sequence: int | None
+    """trade_id, sequence or last_id; None where the channel has none."""
+    ts_event: int
+
+
+class Sink(Protocol):
+    """A store or bus that refuses second copies."""
+
+    name: str
+    kind: str
+
+    async def open(self) -> None:
+        """Connect and make sure the tables exist; may be called again after a failure.
+
+        Raises:
+            SinkUnavailableError: not reachable now; try again.
+            SinkRefusedError: can never work as it is.
+        """
+
+    async def write(self, batch: Batch) -> Written:
+        """Write a batch, all of it or nothing.
+
+        Raises:
+            SinkUnavailableError: not written; the same batch may be written again.
+        """
+
+    async def last(
+        self, channels: Sequence[tuple[str, str]]
+    ) -> Mapping[tuple[str, str], Watermark]:
+        """Return the newest held record of each (instrument_id, channel name) that has one."""
+
+    async def close(self) -> None:
+        """Release the connection; never raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Promoted:
+    """This feeder publishes from now on."""
+
+    epoch: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Demoted:
+    """This feeder stands by from now on."""
+
+    epoch: int
+    reason: str
+
+
+class Election(Protocol):
+    """Who publishes a shard."""
+
+    def events(self) -> AsyncIterator[Promoted | Demoted]:
+        """Yield every change of role."""
+
+    async def step_down(self, reason: str) -> None:
+        """Give the Lease away, with the reason."""
+
+
+class Clock(Protocol):
+    """Wall time and waiting, so that tests can bend both."""
+
+    def now_ns(self) -> int:
+        """Return nanoseconds since the Unix epoch, UTC."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""

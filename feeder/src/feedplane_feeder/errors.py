@@ -1,0 +1,130 @@
+"""Everything the feeder raises on purpose.
+
+FeederError
+├── MalformedFrameError     a frame that cannot be read                     SKIP
+├── VenueUnavailableError   the venue cannot be reached or answered badly   RETRY
+│   ├── VenueThrottledError     429: wait `retry_after_seconds`             RETRY
+│   ├── VenueBannedError        418: wait `retry_after_seconds`             RETRY
+│   └── CredentialsRefusedError the login was refused                       RETRY
+├── SinkUnavailableError    the sink cannot be reached now                  RETRY
+├── SinkRefusedError        the sink can never work as it is                FATAL
+└── UnknownVenueError       no adapter of that name                         FATAL
+"""
+
+from enum import StrEnum
+
+from feedplane_api.errors import FeedplaneError
+
+
+class Retry(StrEnum):
+    """What to do after an error."""
+
+    RETRY = "retry"
+    SKIP = "skip"
+    FATAL = "fatal"
+
+
+class FeederError(FeedplaneError):
+    """Root of the feeder's errors."""
+
+    retry = Retry.RETRY
+    code = "feeder_error"
+    """Stable word for the log field `error_code`."""
+
+
+class MalformedFrameError(FeederError):
+    """A frame that cannot be read."""
+
+    retry = Retry.SKIP
+    code = "frame_malformed"
+
+    def __init__(self, reason: str, raw: bytes) -> None:
+        super().__init__(reason, raw)
+        self.reason = reason
+        self.raw = raw
+
+    def __str__(self) -> str:
+        return f"Expected a frame of the venue's protocol, was {self.raw[:120]!r}: {self.reason}"
+
+
+class VenueUnavailableError(FeederError):
+    """The venue cannot be reached, or answered in a way that only time can cure."""
+
+    code = "venue_unavailable"
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(url, reason)
+        self.url = url
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"Expected an answer from {self.url}, was {self.reason}"
+
+
+class VenueThrottledError(VenueUnavailableError):
+    """The venue asks for a pause (HTTP 429)."""
+
+    code = "venue_throttled"
+
+    def __init__(self, url: str, reason: str, retry_after_seconds: float) -> None:
+        super().__init__(url, reason)
+        self.retry_after_seconds = retry_after_seconds
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}; may be asked again in {self.retry_after_seconds:g} s"
+
+
+class VenueBannedError(VenueThrottledError):
+    """The venue banned this address for a while (HTTP 418)."""
+
+    code = "venue_banned"
+
+
+class CredentialsRefusedError(VenueUnavailableError):
+    """The venue refused the login."""
+
+    code = "credentials_refused"
+
+
+class SinkUnavailableError(FeederError):
+    """The sink cannot be reached now; what was to be written is still to be written."""
+
+    code = "sink_unavailable"
+
+    def __init__(self, sink: str, reason: str) -> None:
+        super().__init__(sink, reason)
+        self.sink = sink
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"Expected sink {self.sink} to take the batch, was {self.reason}"
+
+
+class SinkRefusedError(FeederError):
+    """The sink can never work as it is, for instance a version that loses rows."""
+
+    retry = Retry.FATAL
+    code = "sink_refused"
+
+    def __init__(self, sink: str, reason: str) -> None:
+        super().__init__(sink, reason)
+        self.sink = sink
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"Expected a usable sink {self.sink}, was refused: {self.reason}"
+
+
+class UnknownVenueError(FeederError):
+    """No adapter has that name."""
+
+    retry = Retry.FATAL
+    code = "venue_unknown"
+
+    def __init__(self, venue: str, known: tuple[str, ...]) -> None:
+        super().__init__(venue, known)
+        self.venue = venue
+        self.known = known
+
+    def __str__(self) -> str:
+        return f"Expected one of the venues {', '.join(self.known)}, was {self.venue}"
