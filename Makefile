@@ -8,7 +8,7 @@ CODE := crds operator feeder tests
 .PHONY: help setup demo clean-demo test check unit integration e2e cluster gen bench results
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: ## install the locked dependencies (and uv itself where it is missing)
 	@$(UV) sync -q --frozen --all-packages
