@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from feedplane_api.conditions import Conditions
+from feedplane_api.conditions import Conditions, ConditionType
 from feedplane_api.feed_source import FeedState
 from feedplane_api.names import Kind
 from feedplane_api.resource import AGE, Column, Resource, condition_path, name_rule
@@ -260,8 +260,12 @@ class Backfill(Resource):
     """History for a range of time, once or on a schedule."""
 
     kind: ClassVar[Kind] = Kind.BACKFILL
-    rules: ClassVar[tuple[Rule, ...]] = (
-        name_rule(50, "its Jobs and their Pods are named after it"),
+    rules: ClassVar[tuple[Rule, ...]] = (name_rule(50, "its Jobs are named after it"),)
+    condition_types: ClassVar[tuple[ConditionType, ...]] = (
+        ConditionType.ACCEPTED,
+        ConditionType.RUNNING,
+        ConditionType.SUCCEEDED,
+        ConditionType.FAILED,
     )
     columns: ClassVar[tuple[Column, ...]] = (
         Column(

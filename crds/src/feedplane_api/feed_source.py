@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from feedplane_api.conditions import Conditions, ConditionStatus
+from feedplane_api.conditions import Conditions, ConditionStatus, ConditionType
 from feedplane_api.failover import Failover
 from feedplane_api.feeder_pod import FeederPod
 from feedplane_api.names import Kind
@@ -303,6 +303,14 @@ class FeedSource(Resource):
     kind: ClassVar[Kind] = Kind.FEED_SOURCE
     rules: ClassVar[tuple[Rule, ...]] = (
         name_rule(30, "its workers, Leases and Services are named after it"),
+    )
+    condition_types: ClassVar[tuple[ConditionType, ...]] = (
+        ConditionType.ACCEPTED,
+        ConditionType.READY,
+        ConditionType.STREAMING,
+        ConditionType.REDUNDANT,
+        ConditionType.DEGRADED,
+        ConditionType.PAUSED,
     )
     columns: ClassVar[tuple[Column, ...]] = (
         Column("Venue", ".spec.venue", "The venue."),

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from feedplane_api.conditions import ConditionType
 from feedplane_api.errors import InvalidSpecError, Problem
 from feedplane_api.names import API_VERSION, Kind
 from feedplane_api.schema import Metadata, Rule, refuse_broken_rule
@@ -44,6 +45,7 @@ class Resource(BaseModel):
 
     kind: ClassVar[Kind]
     columns: ClassVar[tuple[Column, ...]] = ()
+    condition_types: ClassVar[tuple[ConditionType, ...]] = ()
     rules: ClassVar[tuple[Rule, ...]] = ()
     selectable: ClassVar[tuple[str, ...]] = ()
 

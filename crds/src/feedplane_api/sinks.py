@@ -3,7 +3,6 @@
 Must not know how any of them is written.
 """
 
-from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from pydantic import Field
@@ -21,14 +20,6 @@ SubjectPrefix = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9_-]+([.][A-Za-z0-9_-]+)*$", max_length=64)
 ]
 SqlName = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$", max_length=63)]
-
-
-class Hypertables(StrEnum):
-    """Whether the data tables are TimescaleDB hypertables."""
-
-    AUTO = "Auto"
-    REQUIRED = "Required"
-    NEVER = "Never"
 
 
 class DsnSecretRef(ApiModel):
@@ -56,11 +47,9 @@ class PostgresSink(ApiModel):
     """The Secret key that holds the connection string."""
     schema_name: SqlName = Field(default="feedplane", alias="schema")
     """Schema of the tables; it is created when it does not exist and the user may do so."""
-    hypertables: Hypertables = Hypertables.AUTO
-    """Auto makes hypertables where the TimescaleDB extension is installed, Required fails without
-    it, Never keeps plain tables."""
     chunk_interval_hours: int = Field(default=24, ge=1, le=8760)
-    """Hours of data in one chunk of a hypertable; it applies to chunks made later."""
+    """Hours of data in one chunk, where tables are TimescaleDB hypertables; it applies to chunks
+    made later."""
 
 
 class NatsSink(ApiModel):

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from feedplane_api.conditions import Conditions
+from feedplane_api.conditions import Conditions, ConditionType
 from feedplane_api.names import Kind
 from feedplane_api.resource import AGE, Column, Resource, condition_path, name_rule
 from feedplane_api.schema import (
@@ -155,6 +155,12 @@ class Subscription(Resource):
 
     kind: ClassVar[Kind] = Kind.SUBSCRIPTION
     rules: ClassVar[tuple[Rule, ...]] = (name_rule(63, "it becomes a label's value"),)
+    condition_types: ClassVar[tuple[ConditionType, ...]] = (
+        ConditionType.ACCEPTED,
+        ConditionType.COVERED,
+        ConditionType.COMPLETE,
+        ConditionType.READY,
+    )
     columns: ClassVar[tuple[Column, ...]] = (
         Column("Feed", ".spec.feedSourceRef.name", "The FeedSource."),
         Column(
