@@ -24,7 +24,6 @@ from feedplane_cluster.toolchain import Toolchain
 ADMIN = "feedplane-admin"
 ISSUER = "https://kubernetes.default.svc"
 START_SECONDS = 60.0
-STOP_SECONDS = 10.0
 TOKEN_SECONDS = 6 * 3600
 
 
@@ -93,14 +92,9 @@ class ControlPlane:
 
     def stop(self) -> None:
         """Stop the programs and remove every trace of them."""
-        for child in reversed(self._children):
-            child.terminate()
         for child in self._children:
-            try:
-                child.wait(timeout=STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
+            child.kill()  # nothing of theirs is worth a graceful end
+            child.wait()
         self._children.clear()
         shutil.rmtree(self._folder, ignore_errors=True)
         if self._undertaker:
@@ -171,14 +165,6 @@ class ControlPlane:
         self._children.append(child)
         if self._undertaker:
             self._undertaker.entrust("kill", "-9", str(child.pid))
-
-    def _wait_ready(self) -> None:
-        try:
-            wait_until(
-                self._ready, "the API server ready", seconds=START_SECONDS, detail=self._logs
-            )
-        except ClusterError as error:
-            raise error from None
 
     def _ready(self) -> bool:
         if any(child.poll() is not None for child in self._children):

@@ -4,7 +4,7 @@ import os
 import shlex
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -51,6 +51,20 @@ def _stdin(stdin: str | IO[bytes] | None) -> int | IO[bytes] | None:
     if isinstance(stdin, str):
         return None  # subprocess makes the pipe itself
     return subprocess.DEVNULL if stdin is None else stdin
+
+
+def pipe(source: Sequence[Argument], sink: Sequence[Argument]) -> str:
+    """Run one program into another and return what the second printed.
+
+    Raises: CommandError when either fails.
+    """
+    words = [str(word) for word in source]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        answer = run(*sink, stdin=process.stdout)
+    if process.returncode != 0:
+        raise CommandError(words, process.returncode, "")
+    return answer
 
 
 def succeeds(*command: Argument, timeout_seconds: float = 30) -> bool:

@@ -111,6 +111,22 @@ class Toolchain:
 
         return self._cache.entry("hyperkube", recipe, build)
 
+    def pause(self) -> Path:
+        """Return the program that holds a pod together."""
+        source = recipe_text("pause/main.go.txt")
+
+        def build(folder: Path) -> None:
+            (folder / "main.go").write_text(source)
+            with step("Building pause"):
+                self._go(
+                    ("build", "-trimpath", "-ldflags=-s -w"),
+                    *("-o", str(folder / "pause"), str(folder / "main.go")),
+                    folder=folder,
+                )
+
+        recipe = {"source": source, "machine": platform.machine()}
+        return self._cache.entry("pause", recipe, build) / "pause"
+
     def kind_sources(self) -> Path:
         """Return the sources of the kind release: its node image's own files come from there."""
         self.program(KIND)
