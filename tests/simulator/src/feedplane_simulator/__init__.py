@@ -1,0 +1,1 @@
+"""Feedplane simulator: venues' own wire protocols over real sockets, with ground truth."""

@@ -1,0 +1,133 @@
+"""The admin port: truth, violations, faults and connections over plain HTTP and JSON."""
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from aiohttp import web
+
+from feedplane_simulator.config import Market
+from feedplane_simulator.faults import Fault
+
+if TYPE_CHECKING:
+    from feedplane_simulator.simulator import Simulator
+
+
+class AdminEndpoint:
+    """Serves the admin paths of one simulator."""
+
+    def __init__(self, simulator: "Simulator") -> None:
+        self._simulator = simulator
+
+    def add_routes(self, app: web.Application) -> None:
+        """Register the admin paths."""
+        router = app.router
+        router.add_get("/healthz", self._health)
+        router.add_get("/metrics", self._metrics)
+        router.add_get("/connections", self._connections)
+        router.add_get("/violations", self._violations)
+        router.add_delete("/violations", self._clear_violations)
+        router.add_get("/faults", self._faults)
+        router.add_post("/faults", self._inject)
+        router.add_delete("/faults", self._clear)
+        router.add_delete("/faults/{number}", self._clear)
+        router.add_get("/truth", self._truth)
+        router.add_post("/truth/mark", self._mark)
+        router.add_get("/truth/{market}/{channel}/{symbol}", self._channel_truth)
+        router.add_post("/rate", self._rate)
+
+    async def _health(self, _request: web.Request) -> web.Response:
+        return _json({"status": "ok", "ports": self._simulator.ports})
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        lines = []
+        for name, market in self._simulator.markets.items():
+            values = {
+                "connections": len(market.connections),
+                "events_total": market.emitted_count,
+                "rest_requests_total": market.rest_count,
+            }
+            lines += [
+                f'feedplane_simulator_{key}{{market="{name}"}} {value}'
+                for key, value in values.items()
+            ]
+        lines += [
+            f'feedplane_simulator_violations_total{{rule="{rule}"}} {count}'
+            for rule, count in self._simulator.violations.counts.items()
+        ]
+        return web.Response(text="\n".join(lines) + "\n")
+
+    async def _connections(self, _request: web.Request) -> web.Response:
+        return _json(self._simulator.connections())
+
+    async def _violations(self, _request: web.Request) -> web.Response:
+        return _json(self._simulator.violations.list_all())
+
+    async def _clear_violations(self, _request: web.Request) -> web.Response:
+        self._simulator.violations.clear()
+        return _json({})
+
+    async def _faults(self, _request: web.Request) -> web.Response:
+        return _json(self._simulator.faults.describe())
+
+    async def _inject(self, request: web.Request) -> web.Response:
+        try:
+            fault = msgspec.json.decode(await request.read(), type=Fault)
+        except msgspec.DecodeError as error:
+            return _json({"error": str(error)}, HTTPStatus.BAD_REQUEST)
+        active = await self._simulator.inject(fault)
+        return _json(active.describe(), HTTPStatus.CREATED)
+
+    async def _clear(self, request: web.Request) -> web.Response:
+        number = request.match_info.get("number")
+        return _json({"cleared": self._simulator.clear(int(number) if number else None)})
+
+    async def _truth(self, request: web.Request) -> web.Response:
+        since = request.query.get("since")
+        try:
+            return _json(self._simulator.truth.summarize(since))
+        except KeyError:
+            return _json({"error": f"no mark named {since}"}, HTTPStatus.NOT_FOUND)
+
+    async def _mark(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        name = msgspec.json.decode(body, type=dict[str, str])["name"] if body else "mark"
+        self._simulator.mark(name)
+        return _json({"name": name})
+
+    async def _channel_truth(self, request: web.Request) -> web.Response:
+        info = request.match_info
+        try:
+            key = (Market(info["market"]), info["channel"], info["symbol"])
+        except ValueError as error:
+            return _json({"error": str(error)}, HTTPStatus.NOT_FOUND)
+        truth, query = self._simulator.truth, request.query
+        emitted = truth.emitted.get(key)
+        if emitted is None:
+            return _json({"error": "nothing emitted"}, HTTPStatus.NOT_FOUND)
+        body: dict[str, Any] = {
+            "emitted": emitted.summary(),
+            "delivered": [window.summary() for window in truth.delivered.get(key, ())],
+        }
+        after = int(query["after"]) if "after" in query else None
+        until = int(query["until"]) if "until" in query else None
+        if query.get("ids"):
+            body["ids"] = truth.ids(key, after, until)
+        if query.get("events"):
+            body["events"] = [
+                {"sequence": sequence, "time": at, "payload": msgspec.Raw(payload)}
+                for sequence, at, payload in truth.events(key)
+                if (after is None or sequence > after) and (until is None or sequence <= until)
+            ]
+        return _json(body)
+
+    async def _rate(self, request: web.Request) -> web.Response:
+        rates = msgspec.json.decode(await request.read(), type=dict[Market, float])
+        self._simulator.rates.update(rates)
+        return _json(self._simulator.rates)
+
+
+def _json(body: Any, status: int = HTTPStatus.OK) -> web.Response:
+    return web.Response(
+        body=msgspec.json.encode(body), status=status, content_type="application/json"
+    )

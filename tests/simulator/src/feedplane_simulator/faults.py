@@ -1,0 +1,242 @@
+"""Faults as data: what may go wrong, for whom, how often; and the judgement per frame."""
+
+import random
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import Any, Protocol
+
+import msgspec
+
+from feedplane_simulator.config import Market
+
+
+class FaultKind(StrEnum):
+    """What can go wrong. The first group happens once, the others hold until cleared or spent."""
+
+    DROP = "drop"
+    ROTATE = "rotate"
+    HALT = "halt"
+    RESUME = "resume"
+    LIST = "list"
+    DELIST = "delist"
+
+    MUTE = "mute"
+    STALL = "stall"
+    DELAY = "delay"
+    DUPLICATE = "duplicate"
+    REORDER = "reorder"
+    SKIP = "skip"
+    CORRUPT = "corrupt"
+    REST = "rest"
+    REFUSE = "refuse"
+    SINGLE_SESSION = "single-session"
+
+
+ONCE = frozenset(
+    {
+        FaultKind.DROP,
+        FaultKind.ROTATE,
+        FaultKind.HALT,
+        FaultKind.RESUME,
+        FaultKind.LIST,
+        FaultKind.DELIST,
+    }
+)
+ON_FRAMES = frozenset(
+    {
+        FaultKind.MUTE,
+        FaultKind.DELAY,
+        FaultKind.DUPLICATE,
+        FaultKind.REORDER,
+        FaultKind.SKIP,
+        FaultKind.CORRUPT,
+        FaultKind.STALL,
+    }
+)
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One fault to inject. Unset selectors match everything."""
+
+    kind: FaultKind
+    market: Market | None = None
+    streams: str = "*"
+    """Glob over stream names, as in `btcusdt@*`."""
+    connection: int | None = None
+    client: str | None = None
+    """Glob over the client's account, host asked for, address, or user agent."""
+    count: int | None = None
+    """Applications after which the fault is spent; for drop and rotate, connections at random."""
+    seconds: float | None = None
+    """Time after which the fault ends by itself."""
+    probability: float = 1.0
+    delay_seconds: float = 0.5
+    status: int = 429
+    retry_after_seconds: int = 5
+    close_frame: bool = False
+    notice_seconds: float = 1.0
+    symbol: str | None = None
+    until_resubscribed: bool = False
+    """Spare streams subscribed after the fault began, as a real mute stream often is cured."""
+
+
+class Target(Protocol):
+    """What a fault's selectors look at."""
+
+    @property
+    def market_name(self) -> Market:
+        """Market of the connection."""
+
+    @property
+    def number(self) -> int:
+        """Number of the connection; 0 before it has one."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Account, host, address and user agent."""
+
+
+@dataclass(slots=True)
+class ActiveFault:
+    """A fault in force."""
+
+    number: int
+    fault: Fault
+    since: float
+    applied: int = 0
+    ended: bool = False
+
+    def matches(self, target: Target) -> bool:
+        """Tell whether the selectors name a connection or client."""
+        fault = self.fault
+        if fault.market is not None and fault.market != target.market_name:
+            return False
+        if fault.connection is not None and fault.connection != target.number:
+            return False
+        return fault.client is None or any(fnmatchcase(n, fault.client) for n in target.names)
+
+    def alive(self, now: float) -> bool:
+        """Tell whether it still holds."""
+        fault = self.fault
+        if fault.count is not None and self.applied >= fault.count:
+            self.ended = True
+        if fault.seconds is not None and now >= self.since + fault.seconds:
+            self.ended = True
+        return not self.ended
+
+    def describe(self) -> dict[str, Any]:
+        """Return the fault as the admin port answers it."""
+        spec: dict[str, Any] = msgspec.to_builtins(self.fault)
+        return {"id": self.number, "applied": self.applied, "ended": self.ended, **spec}
+
+
+@dataclass(slots=True)
+class FrameVerdict:
+    """What becomes of one frame on one connection."""
+
+    send: bool = True
+    copies: int = 1
+    delay_seconds: float = 0.0
+    hold: bool = False
+    corrupt: bool = False
+    applied: list[int] = field(default_factory=list)
+
+
+class FaultBook:
+    """All faults of a simulator, in the order they were injected."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = random.Random(seed)  # noqa: S311 - seeded on purpose
+        self.active: dict[int, ActiveFault] = {}
+        self.past: list[ActiveFault] = []
+        self.on_frames = False
+        self._number = 0
+
+    def add(self, fault: Fault, now: float) -> ActiveFault:
+        """Put a fault in force, or in the past at once when it only happens once."""
+        self._number += 1
+        active = ActiveFault(self._number, fault, now)
+        if fault.kind in ONCE:
+            active.ended = True
+            self.past.append(active)
+        else:
+            self.active[active.number] = active
+        self._refresh()
+        return active
+
+    def clear(self, number: int | None = None) -> int:
+        """End one fault or all, and return how many ended."""
+        numbers = list(self.active) if number is None else [number] * (number in self.active)
+        for each in numbers:
+            ended = self.active.pop(each)
+            ended.ended = True
+            self.past.append(ended)
+        self._refresh()
+        return len(numbers)
+
+    def expire(self, now: float) -> None:
+        """End the faults whose time or count is over."""
+        for number in [n for n, active in self.active.items() if not active.alive(now)]:
+            self.clear(number)
+
+    def _refresh(self) -> None:
+        self.on_frames = any(a.fault.kind in ON_FRAMES for a in self.active.values())
+
+    def _hits(self, active: ActiveFault, target: Target, now: float) -> bool:
+        if not active.alive(now) or not active.matches(target):
+            return False
+        probability = active.fault.probability
+        return probability >= 1.0 or self.rng.random() < probability
+
+    def judge_frame(
+        self, target: Target, stream: str, subscribed_at: float, now: float
+    ) -> FrameVerdict:
+        """Decide what becomes of one frame."""
+        verdict = FrameVerdict()
+        for active in self.active.values():
+            fault = active.fault
+            if fault.kind not in ON_FRAMES or not fnmatchcase(stream, fault.streams):
+                continue
+            if fault.until_resubscribed and subscribed_at > active.since:
+                continue
+            if self._hits(active, target, now):
+                active.applied += 1
+                _apply_to_frame(fault, verdict)
+        return verdict
+
+    def find(self, kind: FaultKind, target: Target, now: float) -> ActiveFault | None:
+        """Return the first fault of a kind that hits a target now, counted as applied."""
+        for active in self.active.values():
+            if active.fault.kind is kind and self._hits(active, target, now):
+                active.applied += 1
+                return active
+        return None
+
+    def stalls(self, target: Target, now: float) -> bool:
+        """Tell whether a connection is stalled whole, pings and replies too."""
+        return any(
+            active.fault.kind is FaultKind.STALL and active.alive(now) and active.matches(target)
+            for active in self.active.values()
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Return all faults as the admin port answers them."""
+        return {
+            "active": [active.describe() for active in self.active.values()],
+            "past": [active.describe() for active in self.past[-200:]],
+        }
+
+
+def _apply_to_frame(fault: Fault, verdict: FrameVerdict) -> None:
+    match fault.kind:
+        case FaultKind.MUTE | FaultKind.SKIP | FaultKind.STALL:
+            verdict.send = False
+        case FaultKind.DELAY:
+            verdict.delay_seconds = max(verdict.delay_seconds, fault.delay_seconds)
+        case FaultKind.DUPLICATE:
+            verdict.copies += 1
+        case FaultKind.REORDER:
+            verdict.hold = True
+        case _:
+            verdict.corrupt = True

@@ -1,0 +1,187 @@
+"""A whole simulator in one event loop: two markets, their ports, the admin port, the pace."""
+
+import asyncio
+import contextlib
+import logging
+import random
+from typing import Any, Self
+
+from aiohttp import WSCloseCode, web
+
+from feedplane_simulator.admin import AdminEndpoint
+from feedplane_simulator.clock import now_ms
+from feedplane_simulator.config import Market, SimulatorConfig
+from feedplane_simulator.connection import Connection
+from feedplane_simulator.events import LogEvent
+from feedplane_simulator.faults import ActiveFault, Fault, FaultBook, FaultKind
+from feedplane_simulator.market import LiveMarket
+from feedplane_simulator.pacing import drive
+from feedplane_simulator.sources import GeneratedSource, Source
+from feedplane_simulator.truth import Truth
+from feedplane_simulator.venue_rest import RestEndpoint
+from feedplane_simulator.venue_streams import StreamEndpoint
+from feedplane_simulator.violations import ViolationLog
+
+logger = logging.getLogger(__name__)
+
+KEEP_EVERY_SECONDS = 0.05
+
+
+class Simulator:
+    """Serves both markets between `start` and `stop`; also an async context manager."""
+
+    def __init__(self, config: SimulatorConfig | None = None) -> None:
+        self.config = config or SimulatorConfig()
+        self.truth = Truth(self.config.truth_bytes)
+        self.violations = ViolationLog()
+        self.faults = FaultBook(self.config.seed)
+        self.markets: dict[Market, LiveMarket] = {}
+        self.ports: dict[str, int] = {}
+        self.rates = dict.fromkeys(Market, self.config.rate)
+        self._endpoints: dict[Market, StreamEndpoint] = {}
+        self._runners: list[web.AppRunner] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._rng = random.Random(self.config.seed)  # noqa: S311 - seeded on purpose
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.stop()
+
+    @property
+    def spot_url(self) -> str:
+        """Base of the spot WebSocket paths."""
+        return f"ws://{self._reachable_host}:{self.ports['spot']}"
+
+    @property
+    def usdm_url(self) -> str:
+        """Base of the futures WebSocket paths."""
+        return f"ws://{self._reachable_host}:{self.ports['usdm']}"
+
+    @property
+    def admin_url(self) -> str:
+        """Base of the admin paths."""
+        return f"http://{self._reachable_host}:{self.ports['admin']}"
+
+    @property
+    def _reachable_host(self) -> str:
+        return "127.0.0.1" if self.config.host == "0.0.0.0" else self.config.host  # noqa: S104
+
+    def _build_source(self, market: Market) -> Source:
+        return GeneratedSource(market, self.config, now_ms())
+
+    async def start(self) -> None:
+        """Open all ports and begin to emit."""
+        books = (self.truth, self.violations, self.faults)
+        ports = {Market.SPOT: self.config.spot_port, Market.USDM: self.config.usdm_port}
+        for name in Market:
+            source = self._build_source(name)
+            market = LiveMarket(name, self.config, source, books, now_ms)
+            self.markets[name] = market
+            self._endpoints[name] = StreamEndpoint(market)
+            app = web.Application()
+            self._endpoints[name].add_routes(app)
+            RestEndpoint(market).add_routes(app)
+            await self._listen(name, app, ports[name])
+        admin = web.Application()
+        AdminEndpoint(self).add_routes(admin)
+        await self._listen("admin", admin, self.config.admin_port)
+        for name in Market:
+            self._tasks.append(asyncio.create_task(drive(self, self.markets[name])))
+            self._tasks.append(asyncio.create_task(self._keep(self._endpoints[name])))
+        logger.info(LogEvent.SIMULATOR_STARTED, extra={"ports": self.ports})
+
+    async def _listen(self, name: str, app: web.Application, port: int) -> None:
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, self.config.host, port, backlog=1024)
+        await site.start()
+        self._runners.append(runner)
+        self.ports[name] = runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Stop emitting, cut all connections and close the ports."""
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        self._tasks.clear()
+        for market in self.markets.values():
+            for connection in list(market.connections.values()):
+                connection.flush()
+                connection.transport.close()
+        for runner in self._runners:
+            await runner.cleanup()
+        self._runners.clear()
+        logger.info(LogEvent.SIMULATOR_STOPPED)
+
+    async def _keep(self, endpoint: StreamEndpoint) -> None:
+        while True:
+            await asyncio.sleep(KEEP_EVERY_SECONDS)
+            await endpoint.keep()
+
+    async def inject(self, fault: Fault) -> ActiveFault:
+        """Put a fault in force; those that happen once have happened on return."""
+        active = self.faults.add(fault, asyncio.get_running_loop().time())
+        logger.info(LogEvent.FAULT_INJECTED, extra={"fault": active.describe()})
+        match fault.kind:
+            case FaultKind.DROP | FaultKind.ROTATE:
+                await self._end_connections(active)
+            case FaultKind.HALT | FaultKind.RESUME:
+                for market in self._markets_of(fault):
+                    market.halted = fault.kind is FaultKind.HALT
+            case FaultKind.LIST | FaultKind.DELIST:
+                for market in self._markets_of(fault):
+                    if fault.symbol is not None:
+                        trading = fault.kind is FaultKind.LIST
+                        market.source.set_status(fault.symbol, trading=trading)
+            case _:
+                pass
+        return active
+
+    def clear(self, number: int | None = None) -> int:
+        """End one standing fault or all of them."""
+        logger.info(LogEvent.FAULT_CLEARED, extra={"fault": number})
+        return self.faults.clear(number)
+
+    def mark(self, name: str) -> None:
+        """Remember where every channel stands, under a name."""
+        self.truth.mark(name)
+
+    def connections(self) -> list[dict[str, Any]]:
+        """Describe every open connection."""
+        return [
+            connection.describe()
+            for market in self.markets.values()
+            for connection in market.connections.values()
+        ]
+
+    def _markets_of(self, fault: Fault) -> list[LiveMarket]:
+        return [m for name, m in self.markets.items() if fault.market in (None, name)]
+
+    def _chosen_connections(self, active: ActiveFault) -> list[Connection]:
+        chosen = [
+            connection
+            for market in self.markets.values()
+            for connection in market.connections.values()
+            if active.matches(connection)
+        ]
+        count = active.fault.count
+        if count is not None and count < len(chosen):
+            chosen = self._rng.sample(chosen, count)
+        return chosen
+
+    async def _end_connections(self, active: ActiveFault) -> None:
+        fault = active.fault
+        for connection in self._chosen_connections(active):
+            active.applied += 1
+            endpoint = self._endpoints[connection.market_name]
+            if fault.kind is FaultKind.ROTATE:
+                endpoint.rotate(connection, fault.notice_seconds)
+            elif fault.close_frame:
+                await endpoint.close(connection, WSCloseCode.GOING_AWAY, "dropped by order")
+            else:
+                endpoint.abort(connection, "dropped by order")

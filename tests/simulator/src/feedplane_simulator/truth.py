@@ -1,0 +1,214 @@
+"""Ground truth: what the venue emitted, and what each connection was sent of it."""
+
+from array import array
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from feedplane_simulator.config import Market
+from feedplane_simulator.events import VenueEvent
+
+Key = tuple[Market, str, str]
+"""Market, channel, symbol."""
+
+IDS_KEEP = 20_000_000
+ENTRY_BYTES = 64
+
+
+@dataclass(slots=True)
+class EmittedChannel:
+    """Everything one channel of one instrument emitted. `ids` holds final events only."""
+
+    count: int = 0
+    updates: int = 0
+    first: int | None = None
+    last: int | None = None
+    last_ms: int = 0
+    ids: "array[int]" = field(default_factory=lambda: array("q"))
+    times: "array[int]" = field(default_factory=lambda: array("q"))
+    forgotten: int = 0
+    """How many of the oldest ids are no longer kept."""
+
+    def record(self, sequence: int, now_ms: int, *, final: bool) -> None:
+        """Count one event."""
+        self.updates += 1
+        self.last_ms = now_ms
+        if not final:
+            return
+        self.count += 1
+        if self.first is None:
+            self.first = sequence
+        self.last = sequence
+        self.ids.append(sequence)
+        self.times.append(now_ms)
+        if len(self.ids) > IDS_KEEP:
+            half = IDS_KEEP // 2
+            del self.ids[:half]
+            del self.times[:half]
+            self.forgotten += half
+
+    def record_range(self, first: int, last: int, now_ms: int) -> None:
+        """Count contiguous events whose ids need no list."""
+        if self.first is None:
+            self.first = first
+        self.last, self.last_ms = last, now_ms
+        self.count += last - first + 1
+        self.updates += last - first + 1
+
+    def summary(self) -> dict[str, Any]:
+        """Return the counts as the admin port answers them."""
+        return {
+            "count": self.count,
+            "updates": self.updates,
+            "first": self.first,
+            "last": self.last,
+            "lastTime": self.last_ms,
+        }
+
+
+@dataclass(slots=True)
+class DeliveredStream:
+    """What one connection was sent of one stream, and over which window it had it subscribed."""
+
+    connection: int
+    stream: str
+    subscribed_ms: int
+    after: int | None
+    """The last id emitted before the subscription."""
+    until: int | None = None
+    """The last id emitted before its end; None while it lasts."""
+    ended_ms: int | None = None
+    count: int = 0
+    first: int | None = None
+    last: int | None = None
+    last_ms: int = 0
+    withheld: "array[int]" = field(default_factory=lambda: array("q"))
+    withheld_count: int = 0
+    duplicated: int = 0
+
+    def sent(self, sequence: int, now_ms: int) -> None:
+        """Count one event written to the socket."""
+        self.count += 1
+        if self.first is None:
+            self.first = sequence
+        self.last, self.last_ms = sequence, now_ms
+
+    def withhold(self, sequence: int) -> None:
+        """Count one event a fault kept from the connection."""
+        self.withheld_count += 1
+        if self.withheld_count <= 100_000:
+            self.withheld.append(sequence)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the window and the counts as the admin port answers them."""
+        return {
+            "connection": self.connection,
+            "stream": self.stream,
+            "subscribedTime": self.subscribed_ms,
+            "endedTime": self.ended_ms,
+            "after": self.after,
+            "until": self.until,
+            "count": self.count,
+            "first": self.first,
+            "last": self.last,
+            "lastTime": self.last_ms,
+            "withheld": self.withheld_count,
+            "duplicated": self.duplicated,
+        }
+
+
+class Truth:
+    """Every channel's emissions and every connection's deliveries, bounded."""
+
+    def __init__(self, payload_bytes: int) -> None:
+        self.emitted: dict[Key, EmittedChannel] = {}
+        self.delivered: dict[Key, deque[DeliveredStream]] = {}
+        self.marks: dict[str, dict[Key, tuple[int, int | None]]] = {}
+        self._payloads: deque[tuple[Key, int, int, bytes]] = deque()
+        self._payload_bytes = 0
+        self._payload_limit = payload_bytes
+
+    def channel(self, market: Market, channel: str, symbol: str) -> EmittedChannel:
+        """Return the record of a channel, made when it is first asked for."""
+        key = (market, channel, symbol)
+        found = self.emitted.get(key)
+        if found is None:
+            found = self.emitted[key] = EmittedChannel()
+        return found
+
+    def record(self, market: Market, event: VenueEvent, now_ms: int) -> None:
+        """Write down one emitted event with its payload."""
+        channel = self.channel(market, event.channel, event.symbol)
+        channel.record(event.sequence, now_ms, final=event.final)
+        key = (market, event.channel, event.symbol)
+        self._payloads.append((key, event.sequence, now_ms, event.payload))
+        self._payload_bytes += len(event.payload) + ENTRY_BYTES
+        while self._payload_bytes > self._payload_limit:
+            forgotten = self._payloads.popleft()
+            self._payload_bytes -= len(forgotten[3]) + ENTRY_BYTES
+
+    def subscribed(
+        self, market: Market, channel: str, symbol: str, opened: DeliveredStream
+    ) -> DeliveredStream:
+        """Open a delivery window for one connection and stream."""
+        opened.after = self.channel(market, channel, symbol).last
+        windows = self.delivered.setdefault((market, channel, symbol), deque(maxlen=1000))
+        windows.append(opened)
+        return opened
+
+    def unsubscribed(
+        self, market: Market, channel: str, symbol: str, window: DeliveredStream, now_ms: int
+    ) -> None:
+        """Close a delivery window."""
+        window.until = self.channel(market, channel, symbol).last
+        window.ended_ms = now_ms
+
+    def mark(self, name: str) -> None:
+        """Remember where every channel stands."""
+        self.marks[name] = {key: (e.count, e.last) for key, e in self.emitted.items()}
+
+    def summarize(self, since: str | None = None) -> list[dict[str, Any]]:
+        """Return all channels' counts, of all time or since a mark.
+
+        Raises:
+            KeyError: no such mark.
+        """
+        marked = self.marks[since] if since is not None else {}
+        rows = []
+        for key, emitted in sorted(self.emitted.items()):
+            row: dict[str, Any] = {"market": key[0], "channel": key[1], "symbol": key[2]}
+            row["emitted"] = emitted.summary()
+            if since is not None:
+                before, after = marked.get(key, (0, None))
+                row["emitted"] |= self._since(emitted, before, after)
+            row["delivered"] = [window.summary() for window in self.delivered.get(key, ())]
+            rows.append(row)
+        return rows
+
+    def _since(self, emitted: EmittedChannel, before: int, after: int | None) -> dict[str, Any]:
+        count = emitted.count - before
+        first: int | None = None
+        if (
+            count
+            and before - emitted.forgotten >= 0
+            and before - emitted.forgotten < len(emitted.ids)
+        ):
+            first = emitted.ids[before - emitted.forgotten]
+        elif count and after is not None:
+            first = after + 1
+        elif count:
+            first = emitted.first
+        return {"count": count, "first": first, "last": emitted.last if count else None}
+
+    def ids(self, key: Key, after: int | None = None, until: int | None = None) -> list[int]:
+        """Return the kept ids of a channel's final events, in emitted order."""
+        kept = self.emitted[key].ids if key in self.emitted else array("q")
+        return [
+            sequence
+            for sequence in kept
+            if (after is None or sequence > after) and (until is None or sequence <= until)
+        ]
+
+    def events(self, key: Key) -> list[tuple[int, int, bytes]]:
+        """Return the kept events of a channel: sequence, emission time in ms, payload."""
+        return [(seq, at, payload) for k, seq, at, payload in self._payloads if k == key]
