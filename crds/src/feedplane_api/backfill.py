@@ -10,6 +10,7 @@ from feedplane_api.feed_source import FeedState
 from feedplane_api.names import Kind
 from feedplane_api.resource import AGE, Column, Resource, condition_path, name_rule
 from feedplane_api.schema import (
+    ATOMIC,
     SET,
     ApiModel,
     Count,
@@ -20,15 +21,24 @@ from feedplane_api.schema import (
     ShortText,
     StatusModel,
     Time,
+    cel_same,
     listed_by,
 )
 from feedplane_api.subscription import (
-    Channels,
+    MAX_CHANNELS,
+    MAX_INSTRUMENTS,
+    Channel,
     FeedSourceRef,
     Instrument,
-    Instruments,
     InstrumentSelector,
 )
+
+# Unlike a Subscription's these lists never change, so they need no merging; and to compare two sets
+# costs the API server more than it allows a rule.
+FixedInstruments = Annotated[
+    tuple[Instrument, ...], Field(min_length=1, max_length=MAX_INSTRUMENTS), ATOMIC
+]
+FixedChannels = Annotated[tuple[Channel, ...], Field(min_length=1, max_length=MAX_CHANNELS), ATOMIC]
 
 IMMUTABLE = (
     "feedSourceRef",
@@ -119,7 +129,7 @@ class BackfillSpec(ApiModel):
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            cel=" && ".join(f"self.?{field} == oldSelf.?{field}" for field in IMMUTABLE),
+            cel=" && ".join(cel_same(field, "self", "oldSelf") for field in IMMUTABLE),
             message="only parallelism, state and schedule can change: create another Backfill",
             field=".feedSourceRef",
             reason=RuleReason.FORBIDDEN,
@@ -161,11 +171,11 @@ class BackfillSpec(ApiModel):
     """The FeedSource whose venue, limits and sinks are used; it cannot change."""
     subscription_ref: SubscriptionRef | None = None
     """The Subscription whose instruments and channels are fetched; it cannot change."""
-    instruments: Instruments = ()
+    instruments: FixedInstruments = ()
     """Instruments by the venue's symbol; they cannot change."""
     selector: InstrumentSelector | None = None
     """Instruments by glob, besides those named; it cannot change."""
-    channels: Channels = ()
+    channels: FixedChannels = ()
     """What is fetched of each instrument; unset takes those of the Subscription. They cannot
     change."""
     range: TimeRange | None = None

@@ -26,6 +26,7 @@ from feedplane_api.schema import (
     StreamUrl,
     Time,
     WebUrl,
+    cel_same,
     listed_by,
 )
 from feedplane_api.sinks import SecretKey, Sink
@@ -193,7 +194,7 @@ class FeedSourceSpec(ApiModel):
             cel="self.accounts.all(a, !has(a.credentialsSecretRef) || self.accounts.exists_one(b,"
             " has(b.credentialsSecretRef)"
             " && b.credentialsSecretRef.name == a.credentialsSecretRef.name"
-            " && b.?endpoints == a.?endpoints && b.?fronts == a.?fronts))",
+            f" && {cel_same('endpoints', 'a', 'b')} && {cel_same('fronts', 'a', 'b')}))",
             message="two accounts with the same credentials need different endpoints or fronts",
             field=".accounts",
             reason=RuleReason.DUPLICATE,

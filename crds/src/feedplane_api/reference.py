@@ -75,7 +75,7 @@ def _rows(path: str, schema: JsonDict) -> Iterator[str]:
 
 def _default(field: JsonDict) -> str:
     value = field.get("default")
-    if value is None or value == {}:
+    if value is None or isinstance(value, dict):
         return ""
     if isinstance(value, list):
         return f"`[{', '.join(value)}]`"

@@ -92,7 +92,7 @@ def name_rule(longest: int, why: str) -> Rule:
     pattern = rf"^[a-z]([-a-z0-9]{{0,{longest - 2}}}[a-z0-9])?$"
     return Rule(
         cel=f"self.metadata.name.matches('{pattern}')",
-        message=f"metadata.name must be at most {longest} lowercase letters, digits and dashes,"
+        message=f"must be at most {longest} lowercase letters, digits and dashes,"
         f" a letter first: {why}",
         field=".metadata.name",
         holds=lambda resource: re.fullmatch(pattern, resource.metadata.name) is not None,

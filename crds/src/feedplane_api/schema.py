@@ -31,6 +31,13 @@ DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 QUANTITY = r"^([0-9]+|[0-9]+[.][0-9]+)(n|u|m|k|Ki|M|Mi|G|Gi|T|Ti|P|Pi|E|Ei)?$"
 
 
+def cel_same(field: str, one: str, other: str) -> str:
+    """Return CEL for: two objects have the same value in a field, or neither has it."""
+    # `one.?field == other.?field` says it shorter, but the server cannot bound what it costs.
+    present, equal = f"has({one}.{field})", f"{one}.{field} == {other}.{field}"
+    return f"{present} == has({other}.{field}) && (!{present} || {equal})"
+
+
 class RuleReason(StrEnum):
     """What kind of mistake the API server reports for a broken rule."""
 

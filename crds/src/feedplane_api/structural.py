@@ -57,7 +57,9 @@ def _without_null(schema: JsonDict, definitions: JsonDict) -> JsonDict:
 
 
 def _convert_object(schema: JsonDict, definitions: JsonDict) -> None:
-    values: Any = schema.pop("additionalProperties", False)
+    # Keys of a map with a pattern: the server knows the values' schema only.
+    (keyed,) = schema.pop("patternProperties", {"": False}).values()
+    values: Any = schema.pop("additionalProperties", False) or keyed
     if isinstance(values, dict):
         schema["additionalProperties"] = _convert(values, definitions)
     if "properties" in schema:
@@ -67,11 +69,19 @@ def _convert_object(schema: JsonDict, definitions: JsonDict) -> None:
 
 
 def _simplify_default(schema: JsonDict) -> None:
-    # An empty list is the same as none; an object's fields bring their own defaults.
-    if schema.get("default") == []:
-        del schema["default"]
-    if isinstance(schema.get("default"), dict):
-        schema["default"] = {}
+    if "default" in schema:
+        schema["default"] = _without_empty(schema["default"])
+        # An empty list is the same as none.
+        if schema["default"] == []:
+            del schema["default"]
+
+
+def _without_empty(value: Any) -> Any:
+    # Rules are tried on an object's default before its fields get theirs, so it is written out.
+    if not isinstance(value, dict):
+        return value
+    cleaned = {name: _without_empty(entry) for name, entry in value.items()}
+    return {name: entry for name, entry in cleaned.items() if entry not in (None, [], {})}
 
 
 def _ordered(schema: JsonDict) -> JsonDict:
