@@ -2,12 +2,15 @@
 
 FeederError
 ├── MalformedFrameError     a frame that cannot be read                     SKIP
+├── ImpossibleValueError    a value that cannot be true                     SKIP
 ├── VenueUnavailableError   the venue cannot be reached or answered badly   RETRY
 │   ├── VenueThrottledError     429: wait `retry_after_seconds`             RETRY
 │   ├── VenueBannedError        418: wait `retry_after_seconds`             RETRY
 │   └── CredentialsRefusedError the login was refused                       RETRY
 ├── SinkUnavailableError    the sink cannot be reached now                  RETRY
 ├── SinkRefusedError        the sink can never work as it is                FATAL
+├── ClusterUnavailableError the Kubernetes API cannot be reached now        RETRY
+├── ClusterRefusedError     the Kubernetes API said no                      RETRY
 └── UnknownVenueError       no adapter of that name                         FATAL
 """
 
@@ -45,6 +48,20 @@ class MalformedFrameError(FeederError):
 
     def __str__(self) -> str:
         return f"Expected a frame of the venue's protocol, was {self.raw[:120]!r}: {self.reason}"
+
+
+class ImpossibleValueError(FeederError):
+    """A value that cannot be true; `reason` is the word for the quarantine row."""
+
+    retry = Retry.SKIP
+    code = "value_impossible"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"Expected a value that can be true, was {self.reason}"
 
 
 class VenueUnavailableError(FeederError):
@@ -113,6 +130,34 @@ class SinkRefusedError(FeederError):
 
     def __str__(self) -> str:
         return f"Expected a usable sink {self.sink}, was refused: {self.reason}"
+
+
+class ClusterUnavailableError(FeederError):
+    """The Kubernetes API cannot be reached now."""
+
+    code = "cluster_unavailable"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"Expected an answer from the Kubernetes API, was {self.reason}"
+
+
+class ClusterRefusedError(FeederError):
+    """The Kubernetes API answered and said no; `status` is the HTTP status."""
+
+    code = "cluster_refused"
+
+    def __init__(self, path: str, status: int, reason: str) -> None:
+        super().__init__(path, status, reason)
+        self.path = path
+        self.status = status
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"Expected the Kubernetes API to allow {self.path}, was {self.status} {self.reason}"
 
 
 class UnknownVenueError(FeederError):

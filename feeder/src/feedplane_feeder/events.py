@@ -40,4 +40,5 @@ class Event(StrEnum):
     ELECTION_PROMOTED = "election.promoted"
     ELECTION_DEMOTED = "election.demoted"
     ELECTION_UNREACHABLE = "election.unreached"
+    ELECTION_REACHED = "election.reached"
     HEALTH_CHANGED = "health.changed"
