@@ -372,7 +372,7 @@ def parse_worker_config(text: str) -> WorkerConfig:
         InvalidWorkerConfigError: not YAML, or a field is missing, unknown or out of range.
     """
     try:
-        document = yaml.safe_load(text)
+        document = yaml.load(text, Loader=yaml.CSafeLoader)
         return WorkerConfig.model_validate(document)
     except yaml.YAMLError as error:
         raise InvalidWorkerConfigError("(document)", f"not YAML: {error}") from error
@@ -390,4 +390,5 @@ def render_worker_config(config: WorkerConfig) -> str:
         {"kind": sink.kind, **dumped}
         for sink, dumped in zip(config.sinks, document["sinks"], strict=True)
     ]
-    return yaml.safe_dump({"version": config.version, **document}, sort_keys=True)
+    versioned = {"version": config.version, **document}
+    return str(yaml.dump(versioned, Dumper=yaml.CSafeDumper, sort_keys=True))
