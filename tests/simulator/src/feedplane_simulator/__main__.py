@@ -1,15 +1,20 @@
 """Command line of the simulator: `run` serves until told to stop."""
 
 import asyncio
+import json
 import signal
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 import uvloop
 
+from feedplane_simulator.bench import drain as drain_stream
+from feedplane_simulator.bench import measure
 from feedplane_simulator.clock import now_ms
 from feedplane_simulator.config import CHANNELS, SimulatorConfig
+from feedplane_simulator.load import LoadSpec
 from feedplane_simulator.logs import configure_logs
 from feedplane_simulator.simulator import Simulator
 
@@ -71,6 +76,26 @@ def run(  # noqa: PLR0913, PLR0917 - each argument is one option of the command 
         recorded_pace=recorded_pace,
     ).with_rules(lifetime_seconds=lifetime_seconds)
     uvloop.run(serve(config))
+
+
+@app.command()
+def bench(
+    pattern: Annotated[str, typer.Option(help="aggTrade or mix.")] = "aggTrade",
+    seconds: Annotated[float, typer.Option(help="How long to blast.")] = 5.0,
+    symbols: Annotated[int, typer.Option(help="Instruments in the load.")] = 20,
+    rate: Annotated[float, typer.Option(help="Frames per second; 0 is no limit.")] = 0.0,
+) -> None:
+    """Blast frames into a draining reader and print the rate as JSON."""
+    spec = msgspec.convert(
+        {"pattern": pattern, "seconds": seconds, "rate": rate or None}, type=LoadSpec
+    )
+    typer.echo(json.dumps(uvloop.run(measure(spec, symbols))))
+
+
+@app.command(hidden=True)
+def drain(url: str) -> None:
+    """Read a stream to its end and print what was counted."""
+    typer.echo(json.dumps(uvloop.run(drain_stream(url))))
 
 
 def main() -> None:

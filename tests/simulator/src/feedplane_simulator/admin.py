@@ -8,6 +8,7 @@ from aiohttp import web
 
 from feedplane_simulator.config import Market
 from feedplane_simulator.faults import Fault
+from feedplane_simulator.load import LoadSpec
 
 if TYPE_CHECKING:
     from feedplane_simulator.simulator import Simulator
@@ -35,6 +36,9 @@ class AdminEndpoint:
         router.add_post("/truth/mark", self._mark)
         router.add_get("/truth/{market}/{channel}/{symbol}", self._channel_truth)
         router.add_post("/rate", self._rate)
+        router.add_get("/load", self._loads)
+        router.add_post("/load", self._start_load)
+        router.add_delete("/load", self._stop_loads)
 
     async def _health(self, _request: web.Request) -> web.Response:
         return _json({"status": "ok", "ports": self._simulator.ports})
@@ -120,6 +124,23 @@ class AdminEndpoint:
                 if (after is None or sequence > after) and (until is None or sequence <= until)
             ]
         return _json(body)
+
+    async def _loads(self, _request: web.Request) -> web.Response:
+        loads = self._simulator.loads
+        return _json({name: run.describe() for name, run in loads.items()})
+
+    async def _start_load(self, request: web.Request) -> web.Response:
+        try:
+            spec = msgspec.json.decode(await request.read() or b"{}", type=LoadSpec)
+        except msgspec.DecodeError as error:
+            return _json({"error": str(error)}, HTTPStatus.BAD_REQUEST)
+        run = await self._simulator.start_load(spec)
+        return _json(run.describe(), HTTPStatus.CREATED)
+
+    async def _stop_loads(self, request: web.Request) -> web.Response:
+        for name in Market:
+            await self._simulator.stop_load(name)
+        return await self._loads(request)
 
     async def _rate(self, request: web.Request) -> web.Response:
         rates = msgspec.json.decode(await request.read(), type=dict[Market, float])

@@ -14,6 +14,7 @@ class LogEvent(StrEnum):
     CONNECTION_REFUSED = "connection.refused"
     FAULT_INJECTED = "fault.injected"
     FAULT_CLEARED = "fault.cleared"
+    TASK_FAILED = "task.failed"
     RULE_VIOLATED = "rule.violated"
     LOAD_STARTED = "load.started"
     LOAD_ENDED = "load.ended"

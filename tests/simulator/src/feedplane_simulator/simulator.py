@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import random
+from collections.abc import Coroutine
 from typing import Any, Self
 
 from aiohttp import WSCloseCode, web
@@ -14,6 +15,10 @@ from feedplane_simulator.config import Market, SimulatorConfig
 from feedplane_simulator.connection import Connection
 from feedplane_simulator.events import LogEvent
 from feedplane_simulator.faults import ActiveFault, Fault, FaultBook, FaultKind
+from feedplane_simulator.instruments import build_instruments
+from feedplane_simulator.load import LoadSpec, first_lap
+from feedplane_simulator.load_run import LoadRun
+from feedplane_simulator.load_source import LoadSource
 from feedplane_simulator.market import LiveMarket
 from feedplane_simulator.pacing import drive
 from feedplane_simulator.sources import GeneratedSource, Source
@@ -40,6 +45,8 @@ class Simulator:
         self.rates = dict.fromkeys(Market, self.config.rate)
         self._endpoints: dict[Market, StreamEndpoint] = {}
         self._runners: list[web.AppRunner] = []
+        self.loads: dict[Market, LoadRun] = {}
+        self._load_tasks: dict[Market, asyncio.Task[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._rng = random.Random(self.config.seed)  # noqa: S311 - seeded on purpose
 
@@ -89,8 +96,8 @@ class Simulator:
         AdminEndpoint(self).add_routes(admin)
         await self._listen("admin", admin, self.config.admin_port)
         for name in Market:
-            self._tasks.append(asyncio.create_task(drive(self, self.markets[name])))
-            self._tasks.append(asyncio.create_task(self._keep(self._endpoints[name])))
+            self._tasks.append(_spawn(drive(self, self.markets[name])))
+            self._tasks.append(_spawn(self._keep(self._endpoints[name])))
         logger.info(LogEvent.SIMULATOR_STARTED, extra={"ports": self.ports})
 
     async def _listen(self, name: str, app: web.Application, port: int) -> None:
@@ -103,6 +110,8 @@ class Simulator:
 
     async def stop(self) -> None:
         """Stop emitting, cut all connections and close the ports."""
+        for name in Market:
+            await self.stop_load(name)
         for task in self._tasks:
             task.cancel()
         for task in self._tasks:
@@ -141,6 +150,37 @@ class Simulator:
             case _:
                 pass
         return active
+
+    async def start_load(self, spec: LoadSpec) -> LoadRun:
+        """Hand a market to a load run; its generator is silent from then on."""
+        await self.stop_load(spec.market)
+        market = self.markets[spec.market]
+        before = market.source.before if isinstance(market.source, LoadSource) else market.source
+        listed = build_instruments(spec.market, spec.symbols or self.config.symbols)
+        ids = (e.last or 0 for key, e in self.truth.emitted.items() if key[0] is spec.market)
+        lap = first_lap(max([self.config.id_base, *ids]))
+        run = LoadRun(market, spec, listed, lap, self.config.seed)
+        self.loads[spec.market] = run
+        market.source = LoadSource(run, before)
+        self.truth.before_read = [load.account for load in self.loads.values()]
+        self._load_tasks[spec.market] = _spawn(run.drive(self.config.tick_seconds))
+        logger.info(LogEvent.LOAD_STARTED, extra={"load": run.describe()})
+        return run
+
+    async def loads_ended(self) -> None:
+        """Wait until no load run is under way."""
+        await asyncio.gather(*self._load_tasks.values())
+
+    async def stop_load(self, name: Market) -> None:
+        """End a market's load run, if one is under way."""
+        task = self._load_tasks.pop(name, None)
+        if task is None:
+            return
+        if not task.done():
+            task.cancel()
+            self.loads[name].end("stopped")
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
     def clear(self, number: int | None = None) -> int:
         """End one standing fault or all of them."""
@@ -185,3 +225,14 @@ class Simulator:
                 await endpoint.close(connection, WSCloseCode.GOING_AWAY, "dropped by order")
             else:
                 endpoint.abort(connection, "dropped by order")
+
+
+# A task that dies must be heard of: the simulator would go on serving a silent market.
+def _spawn(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def report(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.critical(LogEvent.TASK_FAILED, exc_info=error)
+
+    task = asyncio.create_task(coroutine)
+    task.add_done_callback(report)
+    return task

@@ -2,6 +2,7 @@
 
 from array import array
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,13 +48,13 @@ class EmittedChannel:
             del self.times[:half]
             self.forgotten += half
 
-    def record_range(self, first: int, last: int, now_ms: int) -> None:
-        """Count contiguous events whose ids need no list."""
+    def record_span(self, first: int, last: int, count: int, now_ms: int) -> None:
+        """Count events of a load run, whose ids follow from arithmetic and need no list."""
         if self.first is None:
             self.first = first
         self.last, self.last_ms = last, now_ms
-        self.count += last - first + 1
-        self.updates += last - first + 1
+        self.count += count
+        self.updates += count
 
     def summary(self) -> dict[str, Any]:
         """Return the counts as the admin port answers them."""
@@ -123,10 +124,16 @@ class Truth:
     def __init__(self, payload_bytes: int) -> None:
         self.emitted: dict[Key, EmittedChannel] = {}
         self.delivered: dict[Key, deque[DeliveredStream]] = {}
+        self.before_read: list[Callable[[], None]] = []
+        """Called before any question is answered, by whoever keeps its account lazily."""
         self.marks: dict[str, dict[Key, tuple[int, int | None]]] = {}
         self._payloads: deque[tuple[Key, int, int, bytes]] = deque()
         self._payload_bytes = 0
         self._payload_limit = payload_bytes
+
+    def _settle(self) -> None:
+        for settle in self.before_read:
+            settle()
 
     def channel(self, market: Market, channel: str, symbol: str) -> EmittedChannel:
         """Return the record of a channel, made when it is first asked for."""
@@ -151,6 +158,7 @@ class Truth:
         self, market: Market, channel: str, symbol: str, opened: DeliveredStream
     ) -> DeliveredStream:
         """Open a delivery window for one connection and stream."""
+        self._settle()
         opened.after = self.channel(market, channel, symbol).last
         windows = self.delivered.setdefault((market, channel, symbol), deque(maxlen=1000))
         windows.append(opened)
@@ -160,11 +168,13 @@ class Truth:
         self, market: Market, channel: str, symbol: str, window: DeliveredStream, now_ms: int
     ) -> None:
         """Close a delivery window."""
+        self._settle()
         window.until = self.channel(market, channel, symbol).last
         window.ended_ms = now_ms
 
     def mark(self, name: str) -> None:
         """Remember where every channel stands."""
+        self._settle()
         self.marks[name] = {key: (e.count, e.last) for key, e in self.emitted.items()}
 
     def summarize(self, since: str | None = None) -> list[dict[str, Any]]:
@@ -173,6 +183,7 @@ class Truth:
         Raises:
             KeyError: no such mark.
         """
+        self._settle()
         marked = self.marks[since] if since is not None else {}
         rows = []
         for key, emitted in sorted(self.emitted.items()):
