@@ -21,7 +21,11 @@ Render = Callable[..., list[Manifest]]
 CHART = Path(__file__).parents[3] / "charts" / "feedplane"
 NAMESPACED = 'watch.namespaces=["a","b"]'
 DEMO = "demo.enabled=true"
-EVERYTHING = (DEMO, 'demo.database.storage.kind="PersistentVolumeClaim"')
+EVERYTHING = (
+    DEMO,
+    'demo.database.storage.kind="PersistentVolumeClaim"',
+    'demo.simulator.recordingsClaim="tape"',
+)
 MODELS = {"FeedSource": FeedSource, "Subscription": Subscription, "Backfill": Backfill}
 
 
@@ -85,7 +89,8 @@ def test_every_pod_meets_pod_security_restricted(render: Render, settings: tuple
             assert context["readOnlyRootFilesystem"] is True, name
             assert context["capabilities"] == {"drop": ["ALL"]}, name
             assert "privileged" not in context, name
-        assert all(set(volume) <= {"name", "emptyDir"} for volume in spec.get("volumes", [])), name
+        kinds = {kind for volume in spec.get("volumes", []) for kind in volume} - {"name"}
+        assert kinds <= {"emptyDir", "persistentVolumeClaim"}, name
 
 
 def test_only_the_operator_gets_a_token(render: Render) -> None:
@@ -238,7 +243,7 @@ def test_demo_secret_holds_the_password_in_its_dsn(render: Render) -> None:
 
 
 def test_demo_replay_mounts_the_folder_read_only(render: Render) -> None:
-    manifests = render(DEMO, 'demo.simulator.recordingsHostPath="/recordings"')
+    manifests = render(DEMO, 'demo.simulator.recordingsClaim="tape"')
     deployment = named(manifests, "Deployment", "feedplane-simulator")
     container = deployment["spec"]["template"]["spec"]["containers"][0]
     assert "--recordings=/recordings" in container["args"]
