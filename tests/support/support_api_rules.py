@@ -42,7 +42,8 @@ def load_rule_cases() -> tuple[RuleCase, ...]:
 def find_rule_messages(schema: JsonDict) -> list[str]:
     """Return the message of each rule anywhere in a schema."""
     found = [rule["message"] for rule in schema.get("x-kubernetes-validations", [])]
-    below = [*schema.get("properties", {}).values(), schema.get("items", {})]
+    below = [*schema.get("properties", {}).values()]
+    below += [schema["items"]] if "items" in schema else []
     return found + [message for part in below for message in find_rule_messages(part)]
 
 

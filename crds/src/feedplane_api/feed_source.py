@@ -197,7 +197,6 @@ class FeedSourceSpec(ApiModel):
             f" && {cel_same('endpoints', 'a', 'b')} && {cel_same('fronts', 'a', 'b')}))",
             message="two accounts with the same credentials need different endpoints or fronts",
             field=".accounts",
-            reason=RuleReason.DUPLICATE,
             holds=_lines_differ,
         ),
         Rule(

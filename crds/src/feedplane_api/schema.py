@@ -39,12 +39,14 @@ def cel_same(field: str, one: str, other: str) -> str:
 
 
 class RuleReason(StrEnum):
-    """What kind of mistake the API server reports for a broken rule."""
+    """What kind of mistake the API server reports for a broken rule.
+
+    Not FieldValueDuplicate, with which the server leaves the message out.
+    """
 
     INVALID = "FieldValueInvalid"
     FORBIDDEN = "FieldValueForbidden"
     REQUIRED = "FieldValueRequired"
-    DUPLICATE = "FieldValueDuplicate"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
