@@ -60,7 +60,7 @@ def node_image(cache: Cache, docker: Docker, toolchain: Toolchain, *, pullable: 
         tag=versions.LOCAL_NODE_IMAGE,
         inputs={
             "packages": [NODE_PACKAGES, SYSTEM_PACKAGES, SUITE],
-            "programs": [str(path) for path in _programs(toolchain)],
+            "programs": [path.parent.name for path in _programs(toolchain)],
             "kind": versions.KIND,
             "files": [recipe_text(name) for name in ("node/setup.sh", "node/default-cni.yaml")],
             "images": system_tags(),
@@ -102,7 +102,7 @@ class NodeImage:
         finally:
             self._docker.discard_container(BUILDER)
         # The node image keeps their layers; the names would only clutter the engine.
-        self._docker.run("image", "rm", "--no-prune", SYSTEM_IMAGE, BASE_IMAGE, *system_tags())
+        self._docker.run("image", "rm", SYSTEM_IMAGE, BASE_IMAGE, *system_tags())
 
     def _make_system_images(self) -> None:
         # One file system with many names: a node then holds its layers once.

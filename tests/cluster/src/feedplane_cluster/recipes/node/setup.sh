@@ -9,7 +9,7 @@ mkdir -p "$root"/{kind/bin,kind/manifests,etc/kubernetes/manifests,opt/cni,LICEN
 cp -r --no-preserve=mode "$files"/usr/local/bin/. "$root/usr/local/bin/"
 cp -r --no-preserve=mode "$files"/kind/. "$root/kind/"
 cp -r --no-preserve=mode "$files"/etc/. "$root/etc/"
-chmod 755 "$root"/usr/local/bin/* "$root"/kind/bin/*
+chmod 755 "$root"/usr/local/bin/{entrypoint,clean-install} "$root"/kind/bin/*
 
 # Debian's containerd and CNI plugins stand in other places than kind's own builds.
 sed -i 's#/usr/local/bin/containerd#/usr/bin/containerd#' "$root/etc/systemd/system/containerd.service"
