@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from feedplane_api.worker import Endpoints, Limits, ListedInstrument
-
-from feedplane_feeder.records import Gap, Quarantined, Record
+from feedplane_api.worker import Endpoints, ListedInstrument
+from feedplane_feeder.records import BookDelta, Gap, Quarantined, Record
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -54,6 +53,8 @@ class Capabilities:
     """Channel kinds, see `ChannelKind`."""
     transport: TransportKind
     limits: VenueLimits
+    bar_intervals: frozenset[str] = frozenset()
+    """Intervals a `bar-<interval>` channel may have."""
     sessions_per_account: int | None = None
     """How many logins an account may have at once; None means any number."""
     needs_credentials: bool = False
@@ -78,7 +79,7 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotRequest:
-    """The session needs a full state of one channel by request (book synchronisation)."""
+    """How to fetch the full state of one channel (book synchronisation)."""
 
     channel: Channel
     path: str
@@ -114,17 +115,17 @@ class Control:
 
 @dataclass(slots=True, kw_only=True)
 class Received:
-    """What a batch of frames was turned into. Lists are fresh for each call."""
+    """What a batch of frames was turned into. Lists are fresh for each call.
+
+    Records stand in the order of their frames. Whether a sequence jumped is not judged here: the
+    tape does that, over all connections of a channel.
+    """
 
     records: list[Record] = field(default_factory=list)
     acknowledged: list[Channel] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
-    gaps: list[Gap] = field(default_factory=list)
     quarantined: list[Quarantined] = field(default_factory=list)
-    snapshots: list[SnapshotRequest] = field(default_factory=list)
     controls: list[Control] = field(default_factory=list)
-    duplicate_count: int = 0
-    out_of_order_count: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -132,7 +133,6 @@ class Due:
     """What a session wants to send now and when it wants to be asked again."""
 
     outgoing: list[Outgoing] = field(default_factory=list)
-    snapshots: list[SnapshotRequest] = field(default_factory=list)
     again_ns: int | None = None
     """Time at which to call `due` again at the latest; None means only after other events."""
 
@@ -143,17 +143,8 @@ class Session(Protocol):
     def opened(self, now_ns: int) -> None:
         """Tell that the connection is open."""
 
-    def closed(self, now_ns: int) -> None:
-        """Tell that the connection is gone; a later `opened` starts over."""
-
     def receive(self, frames: Sequence[bytes], ts_recv: int) -> Received:
-        """Turn a batch of frames into records, acknowledgements, gaps and controls."""
-
-    def snapshot_received(self, request: SnapshotRequest, body: bytes, ts_recv: int) -> Received:
-        """Take the answer to a `SnapshotRequest`."""
-
-    def snapshot_failed(self, request: SnapshotRequest, now_ns: int) -> None:
-        """Tell that a `SnapshotRequest` could not be answered; it will be due again."""
+        """Turn a batch of frames into records, acknowledgements, refusals and controls."""
 
     def due(self, now_ns: int) -> Due:
         """Return what to send now, within the venue's limits, and when to ask again."""
@@ -163,6 +154,12 @@ class Session(Protocol):
 
     def resubscribe(self, channel: Channel) -> None:
         """Subscribe one channel again, alone."""
+
+    def unsubscribe_all(self) -> None:
+        """Take every channel back, before a clean end."""
+
+    def frame_counts(self) -> Mapping[Channel, int]:
+        """Return how many good frames each channel has delivered on this connection."""
 
 
 Fetch = Callable[[str, int], Awaitable[bytes]]
@@ -181,15 +178,39 @@ class Adapter(Protocol):
         """Return the stable identity `SYMBOL.VENUE` of a symbol."""
 
     def connections(
-        self, wanted: Sequence[Channel], endpoints: Endpoints, limits: VenueLimits
+        self,
+        wanted: Sequence[Channel],
+        current: Sequence[ConnectionPlan],
+        endpoints: Endpoints,
+        limits: VenueLimits,
     ) -> tuple[ConnectionPlan, ...]:
-        """Place channels on connections: within limits, stable, least movement."""
+        """Place channels on connections: within limits; what is placed stays where it is."""
 
     def session(self, plan: ConnectionPlan, limits: VenueLimits) -> Session:
         """Return a new session for one connection."""
 
     async def instruments(self, fetch: Fetch) -> tuple[ListedInstrument, ...]:
         """Return the venue's instrument list, normalized."""
+
+    def snapshot_request(self, symbol: str) -> SnapshotRequest:
+        """Return how to ask for the full book of an instrument."""
+
+    def parse_snapshot(self, request: SnapshotRequest, body: bytes, ts_recv: int) -> BookDelta:
+        """Read the answer to a `SnapshotRequest`.
+
+        Raises:
+            MalformedFrameError: not a book.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublisherSession:
+    """A time during which this feeder published; told at its start and again at its end."""
+
+    epoch: int
+    reason: str
+    started_at: int
+    ended_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +220,7 @@ class Batch:
     records: Sequence[Record] = ()
     gaps: Sequence[Gap] = ()
     quarantined: Sequence[Quarantined] = ()
+    publishers: Sequence[PublisherSession] = ()
     replayed: bool = False
     """True when much of it may be known already (spill, standby buffer, second line)."""
 
@@ -208,8 +230,18 @@ class Written:
     """What a sink did with a batch: counted, never guessed."""
 
     new: int = 0
+    updated: int = 0
+    """Bars that replaced an older version of themselves, or were replaced within the batch."""
     duplicate: int = 0
     quarantined: int = 0
+
+    def __add__(self, other: "Written") -> "Written":
+        return Written(
+            new=self.new + other.new,
+            updated=self.updated + other.updated,
+            duplicate=self.duplicate + other.duplicate,
+            quarantined=self.quarantined + other.quarantined,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

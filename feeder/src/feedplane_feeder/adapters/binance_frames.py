@@ -1,0 +1,297 @@
+"""Binance's frames: wire types and how each becomes a record. The same for spot and USDⓈ-M.
+
+A route stands for one stream of a connection: it knows the channel, decodes its frames and
+counts the good ones. Keys that are not named here are ignored, as the venue adds some from time
+to time. Must not know connections or sequences.
+
+Source: binance-spot-api-docs web-socket-streams.md and the USDⓈ-M market streams pages (frames
+of aggTrade, bookTicker, kline, depth), read 2026-11-21.
+"""
+
+from typing import Annotated, Final, Protocol
+
+from msgspec import Meta, Raw, Struct, field
+from msgspec.json import Decoder
+
+from feedplane_feeder.core.checks import check_bar, check_quote, check_trade
+from feedplane_feeder.core.ports import Channel
+from feedplane_feeder.errors import ImpossibleValueError
+from feedplane_feeder.records import AggressorSide, Bar, BookDelta, Quote, Record, Trade
+
+LAST_MILLISECOND: Final = 4_102_444_800_000
+"""Start of the year 2100; a larger number is in microseconds (the venue offers both units)."""
+
+Id = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+# 2001-09-09 in milliseconds up to the year 2100 in microseconds.
+Time = Annotated[int, Meta(ge=10**12, le=LAST_MILLISECOND * 1000)]
+Text = Annotated[str, Meta(max_length=64)]
+
+BUY: Final = AggressorSide.BUY.value
+SELL: Final = AggressorSide.SELL.value
+
+
+class TradeData(Struct, gc=False):
+    """Payload of aggTrade."""
+
+    agg_id: Id = field(name="a")
+    price: Text = field(name="p")
+    size: Text = field(name="q")
+    first_id: Id = field(name="f")
+    last_id: Id = field(name="l")
+    time: Time = field(name="T")
+    buyer_is_maker: bool = field(name="m")
+
+
+class QuoteData(Struct, gc=False):
+    """Payload of bookTicker; spot prints no time."""
+
+    update_id: Id = field(name="u")
+    bid_price: Text = field(name="b")
+    bid_size: Text = field(name="B")
+    ask_price: Text = field(name="a")
+    ask_size: Text = field(name="A")
+    time: Time = field(name="T", default=0)
+
+
+class BarBody(Struct, gc=False):
+    """The `k` object of a kline."""
+
+    open_time: Time = field(name="t")
+    interval: str = field(name="i")
+    open: Text = field(name="o")
+    high: Text = field(name="h")
+    low: Text = field(name="l")
+    close: Text = field(name="c")
+    volume: Text = field(name="v")
+    quote_volume: Text = field(name="q")
+    taker_buy_volume: Text = field(name="V")
+    taker_buy_quote_volume: Text = field(name="Q")
+    trade_count: Id = field(name="n")
+    final: bool = field(name="x")
+
+
+class BarData(Struct, gc=False):
+    """Payload of kline."""
+
+    event_time: Time = field(name="E")
+    bar: BarBody = field(name="k")
+
+
+class BookData(Struct):
+    """Payload of depthUpdate; USDⓈ-M adds `T` and `pu`."""
+
+    event_time: Time = field(name="E")
+    first_id: Id = field(name="U")
+    last_id: Id = field(name="u")
+    bids: Raw = field(name="b")
+    asks: Raw = field(name="a")
+    time: Time = field(name="T", default=0)
+    previous_last_id: Id | None = field(name="pu", default=None)
+
+
+class TradeFrame(Struct, gc=False):
+    """Combined frame of aggTrade."""
+
+    data: TradeData
+
+
+class QuoteFrame(Struct, gc=False):
+    """Combined frame of bookTicker."""
+
+    data: QuoteData
+
+
+class BarFrame(Struct, gc=False):
+    """Combined frame of kline."""
+
+    data: BarData
+
+
+class BookFrame(Struct):
+    """Combined frame of depthUpdate."""
+
+    data: BookData
+
+
+def nanoseconds(time: int) -> int:
+    """Return nanoseconds of a venue time in milliseconds or microseconds."""
+    return time * 1_000_000 if time < LAST_MILLISECOND else time * 1_000
+
+
+class Route(Protocol):
+    """One stream of a connection."""
+
+    channel: Channel
+    instrument_id: str
+    frames: int
+    """Good frames so far."""
+
+    def parse(self, frame: bytes, ts_recv: int) -> Record:
+        """Turn a frame of this stream into its record.
+
+        Raises:
+            msgspec.DecodeError: not a frame of this stream.
+            ImpossibleValueError: a value that cannot be true.
+        """
+
+
+class TradeRoute:
+    """aggTrade."""
+
+    __slots__ = ("_decode", "channel", "frames", "instrument_id")
+
+    def __init__(self, channel: Channel, instrument_id: str) -> None:
+        self.channel = channel
+        self.instrument_id = instrument_id
+        self.frames = 0
+        self._decode = _TRADES.decode
+
+    def parse(self, frame: bytes, ts_recv: int) -> Trade:
+        """See `Route`."""
+        data = self._decode(frame).data
+        price, size, time = data.price, data.size, data.time
+        check_trade(price, size)
+        self.frames += 1
+        return Trade(
+            self.instrument_id,
+            time * 1_000_000 if time < LAST_MILLISECOND else time * 1_000,
+            ts_recv,
+            data.agg_id,
+            price,
+            size,
+            SELL if data.buyer_is_maker else BUY,
+            data.first_id,
+            data.last_id,
+        )
+
+
+class QuoteRoute:
+    """bookTicker."""
+
+    __slots__ = ("_decode", "channel", "frames", "instrument_id")
+
+    def __init__(self, channel: Channel, instrument_id: str) -> None:
+        self.channel = channel
+        self.instrument_id = instrument_id
+        self.frames = 0
+        self._decode = _QUOTES.decode
+
+    def parse(self, frame: bytes, ts_recv: int) -> Quote:
+        """See `Route`."""
+        data = self._decode(frame).data
+        check_quote(data.bid_price, data.bid_size, data.ask_price, data.ask_size)
+        self.frames += 1
+        return Quote(
+            self.instrument_id,
+            nanoseconds(data.time) if data.time else ts_recv,
+            ts_recv,
+            data.update_id,
+            data.bid_price,
+            data.bid_size,
+            data.ask_price,
+            data.ask_size,
+        )
+
+
+class BarRoute:
+    """kline."""
+
+    __slots__ = ("_interval", "channel", "frames", "instrument_id")
+
+    def __init__(self, channel: Channel, instrument_id: str) -> None:
+        self.channel = channel
+        self.instrument_id = instrument_id
+        self.frames = 0
+        self._interval = channel.name.removeprefix("bar-")
+
+    def parse(self, frame: bytes, ts_recv: int) -> Bar:
+        """See `Route`."""
+        data = _BARS.decode(frame).data
+        bar = data.bar
+        if bar.interval != self._interval:
+            raise ImpossibleValueError("WrongInterval")
+        check_bar(
+            (bar.open, bar.high, bar.low, bar.close),
+            (bar.volume, bar.quote_volume, bar.taker_buy_volume, bar.taker_buy_quote_volume),
+        )
+        self.frames += 1
+        return Bar(
+            instrument_id=self.instrument_id,
+            interval=self._interval,
+            ts_open=nanoseconds(bar.open_time),
+            ts_event=nanoseconds(data.event_time),
+            ts_recv=ts_recv,
+            open=bar.open,
+            high=bar.high,
+            low=bar.low,
+            close=bar.close,
+            volume=bar.volume,
+            quote_volume=bar.quote_volume,
+            trade_count=bar.trade_count,
+            taker_buy_volume=bar.taker_buy_volume,
+            taker_buy_quote_volume=bar.taker_buy_quote_volume,
+            final=bar.final,
+        )
+
+
+class BookRoute:
+    """depthUpdate; the levels stay JSON until the book is kept."""
+
+    __slots__ = ("_decode", "channel", "frames", "instrument_id")
+
+    def __init__(self, channel: Channel, instrument_id: str) -> None:
+        self.channel = channel
+        self.instrument_id = instrument_id
+        self.frames = 0
+        self._decode = _BOOKS.decode
+
+    def parse(self, frame: bytes, ts_recv: int) -> BookDelta:
+        """See `Route`."""
+        data = self._decode(frame).data
+        first_id, last_id, previous = data.first_id, data.last_id, data.previous_last_id
+        if first_id > last_id or (previous is not None and previous >= last_id):
+            raise ImpossibleValueError("ImpossibleRange")
+        self.frames += 1
+        return BookDelta(
+            self.instrument_id,
+            nanoseconds(data.time or data.event_time),
+            ts_recv,
+            first_id,
+            last_id,
+            previous,
+            data.bids,
+            data.asks,
+        )
+
+
+_TRADES: Final = Decoder(TradeFrame)
+_QUOTES: Final = Decoder(QuoteFrame)
+_BARS: Final = Decoder(BarFrame)
+_BOOKS: Final = Decoder(BookFrame)
+
+
+def build_route(channel: Channel, instrument_id: str) -> Route:
+    """Return the route of a channel."""
+    match channel.name:
+        case "trade":
+            return TradeRoute(channel, instrument_id)
+        case "quote":
+            return QuoteRoute(channel, instrument_id)
+        case "book":
+            return BookRoute(channel, instrument_id)
+        case _:
+            return BarRoute(channel, instrument_id)
+
+
+def stream_name(channel: Channel) -> str:
+    """Return the venue's name of a channel's stream."""
+    symbol = channel.symbol.lower()
+    match channel.name:
+        case "trade":
+            return f"{symbol}@aggTrade"
+        case "quote":
+            return f"{symbol}@bookTicker"
+        case "book":
+            return f"{symbol}@depth@100ms"
+        case bar:
+            return f"{symbol}@kline_{bar.removeprefix('bar-')}"

@@ -1,0 +1,240 @@
+"""One Binance stream connection, sans-I/O: control messages out, frames in.
+
+Subscribes in batches within the venue's limit on control messages and matches every answer by
+its id. A batch the venue refuses is halved until the one channel that is refused stands alone.
+
+Source: binance-spot-api-docs web-socket-streams.md "Live Subscribing/Unsubscribing", USDⓈ-M
+"Live Subscribing/Unsubscribing to streams", read 2026-11-21.
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from feedplane_feeder.adapters.binance_frames import Route, build_route, stream_name
+from feedplane_feeder.core.budget import SECOND_NS, WindowBudget
+from feedplane_feeder.core.ports import (
+    Channel,
+    Control,
+    ControlKind,
+    Due,
+    Outgoing,
+    Received,
+    Refusal,
+    VenueLimits,
+)
+from feedplane_feeder.errors import ImpossibleValueError
+from feedplane_feeder.records import Quarantined
+
+STREAMS_PER_MESSAGE: Final = 200
+ANSWER_WITHIN_NS: Final = 5 * SECOND_NS
+# The venue's pings come at most every 20 s, but our pongs count as messages too; and its window
+# need not begin with ours, so a little is added to the second.
+RESERVED_MESSAGES: Final = 2
+WINDOW_NS: Final = 1_100_000_000
+RAW_LENGTH: Final = 4_096
+
+_NAME_AT: Final = len(b'{"stream":"')
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One control message: asked for, or waiting for its answer since `sent_ns`."""
+
+    method: str
+    channels: tuple[Channel, ...]
+    sent_ns: int = 0
+
+
+class BinanceSession:
+    """See `Session`."""
+
+    def __init__(
+        self,
+        venue: str,
+        channels: Sequence[Channel],
+        limits: VenueLimits,
+        instrument_id: Callable[[str], str],
+    ) -> None:
+        self._venue = venue
+        self._instrument_id = instrument_id
+        self._budget = WindowBudget(
+            max(1, limits.control_messages_per_second - RESERVED_MESSAGES), WINDOW_NS
+        )
+        self._routes: dict[bytes, Route] = {}
+        self._by_channel: dict[Channel, Route] = {}
+        self._waiting: deque[Request] = deque()
+        self._unanswered: dict[int, Request] = {}
+        self._next_id = 1
+        self._is_open = False
+        self.want(channels)
+
+    def opened(self, now_ns: int) -> None:
+        """See `Session`."""
+        self._is_open = True
+        self._unanswered.clear()
+        self._waiting.clear()
+        self._ask("SUBSCRIBE", tuple(self._by_channel))
+
+    def want(self, channels: Sequence[Channel]) -> None:
+        """See `Session`."""
+        wanted = set(channels)
+        gone = tuple(channel for channel in self._by_channel if channel not in wanted)
+        new = tuple(sorted(wanted.difference(self._by_channel)))
+        for channel in gone:
+            del self._by_channel[channel]
+            del self._routes[stream_name(channel).encode()]
+        for channel in new:
+            route = build_route(channel, self._instrument_id(channel.symbol))
+            self._by_channel[channel] = route
+            self._routes[stream_name(channel).encode()] = route
+        if self._is_open:
+            self._ask("UNSUBSCRIBE", gone)
+            self._ask("SUBSCRIBE", new)
+
+    def resubscribe(self, channel: Channel) -> None:
+        """See `Session`."""
+        if channel in self._by_channel:
+            self._ask("UNSUBSCRIBE", (channel,))
+            self._ask("SUBSCRIBE", (channel,))
+
+    def unsubscribe_all(self) -> None:
+        """See `Session`."""
+        self._waiting.clear()
+        self._ask("UNSUBSCRIBE", tuple(self._by_channel))
+
+    def frame_counts(self) -> Mapping[Channel, int]:
+        """See `Session`."""
+        return {channel: route.frames for channel, route in self._by_channel.items()}
+
+    def due(self, now_ns: int) -> Due:
+        """See `Session`."""
+        due = Due()
+        if not self._is_open:
+            return due
+        self._ask_again(now_ns)
+        while self._waiting and self._budget.take(now_ns):
+            request = self._waiting.popleft()
+            due.outgoing.append(Outgoing(self._render(request)))
+            self._unanswered[self._next_id] = Request(request.method, request.channels, now_ns)
+            self._next_id += 1
+        if self._waiting:
+            due.again_ns = self._budget.room_at(now_ns)
+        elif self._unanswered:
+            oldest = min(request.sent_ns for request in self._unanswered.values())
+            due.again_ns = oldest + ANSWER_WITHIN_NS
+        return due
+
+    def receive(self, frames: Sequence[bytes], ts_recv: int) -> Received:
+        """See `Session`."""
+        received = Received()
+        route_of = self._routes.get
+        append = received.records.append
+        for frame in frames:
+            # The stream's name is read where it always stands; what does not begin that way is
+            # no combined frame of ours and takes the slow path.
+            route = route_of(frame[_NAME_AT : frame.find(b'"', _NAME_AT)])
+            if route is None:
+                self._receive_other(frame, ts_recv, received)
+                continue
+            try:
+                append(route.parse(frame, ts_recv))
+            except (msgspec.DecodeError, ImpossibleValueError, UnicodeDecodeError) as error:
+                received.quarantined.append(self._quarantine(frame, ts_recv, error, route))
+        return received
+
+    def _ask(self, method: str, channels: tuple[Channel, ...]) -> None:
+        for start in range(0, len(channels), STREAMS_PER_MESSAGE):
+            self._waiting.append(Request(method, channels[start : start + STREAMS_PER_MESSAGE]))
+
+    def _ask_again(self, now_ns: int) -> None:
+        late = [
+            number
+            for number, request in self._unanswered.items()
+            if request.sent_ns + ANSWER_WITHIN_NS <= now_ns
+        ]
+        for number in late:
+            request = self._unanswered.pop(number)
+            self._ask(request.method, self._still_meant(request))
+
+    def _still_meant(self, request: Request) -> tuple[Channel, ...]:
+        if request.method == "UNSUBSCRIBE":
+            return tuple(c for c in request.channels if c not in self._by_channel)
+        return tuple(c for c in request.channels if c in self._by_channel)
+
+    def _render(self, request: Request) -> str:
+        streams = [stream_name(channel) for channel in request.channels]
+        message = {"method": request.method, "params": streams, "id": self._next_id}
+        return msgspec.json.encode(message).decode()
+
+    # Everything that is not a combined frame of a wanted stream in its usual form.
+    def _receive_other(self, frame: bytes, ts_recv: int, received: Received) -> None:
+        try:
+            document = msgspec.json.decode(frame)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            received.quarantined.append(self._quarantine(frame, ts_recv, error, None))
+            return
+        if not isinstance(document, dict):
+            strange = ImpossibleValueError("NotAnObject")
+            received.quarantined.append(self._quarantine(frame, ts_recv, strange, None))
+            return
+        stream, data = document.get("stream"), document.get("data", document)
+        if isinstance(data, dict) and data.get("e") == "serverShutdown":
+            control = Control(kind=ControlKind.ROTATE, reason="ServerShutdown")
+            received.controls.append(control)
+        elif isinstance(stream, str):
+            self._receive_reordered(stream, frame, ts_recv, received)
+        elif "result" in document or "code" in document or "error" in document:
+            self._receive_answer(document, received)
+
+    # A combined frame whose keys or spaces stand differently; a stream that is not wanted any
+    # more is passed over.
+    def _receive_reordered(
+        self, stream: str, frame: bytes, ts_recv: int, received: Received
+    ) -> None:
+        route = self._routes.get(stream.encode())
+        if route is None:
+            return
+        try:
+            received.records.append(route.parse(frame, ts_recv))
+        except (msgspec.DecodeError, ImpossibleValueError, UnicodeDecodeError) as error:
+            received.quarantined.append(self._quarantine(frame, ts_recv, error, route))
+
+    def _receive_answer(self, document: dict[str, Any], received: Received) -> None:
+        number = document.get("id")
+        error = document.get("error", document if "code" in document else None)
+        if not isinstance(number, int) or number not in self._unanswered:
+            # Some refusals carry no id; they answer the oldest request.
+            if error is None or not self._unanswered:
+                return
+            number = min(self._unanswered)
+        request = self._unanswered.pop(number)
+        channels = self._still_meant(request)
+        if request.method != "SUBSCRIBE" or not channels:
+            return
+        if error is None:
+            received.acknowledged.extend(channels)
+        elif len(channels) == 1:
+            message = error.get("msg", "") if isinstance(error, dict) else str(error)
+            refusal = Refusal(channel=channels[0], reason="VenueRefused", message=str(message))
+            received.refusals.append(refusal)
+        else:
+            half = len(channels) // 2
+            self._waiting.append(Request("SUBSCRIBE", channels[:half]))
+            self._waiting.append(Request("SUBSCRIBE", channels[half:]))
+
+    def _quarantine(
+        self, frame: bytes, ts_recv: int, error: Exception, route: Route | None
+    ) -> Quarantined:
+        reason = error.reason if isinstance(error, ImpossibleValueError) else "MalformedFrame"
+        return Quarantined(
+            ts_recv=ts_recv,
+            venue=self._venue,
+            channel=route.channel.name if route else "",
+            instrument_id=route.instrument_id if route else "",
+            reason=reason,
+            raw=frame[:RAW_LENGTH].decode("utf-8", "replace"),
+        )

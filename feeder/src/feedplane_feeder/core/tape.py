@@ -1,0 +1,381 @@
+"""Tape: every channel's sequence over all connections; what is missing has a name.
+
+Records of several connections of one channel may arrive interleaved (make-before-break); the
+first copy counts. What a channel's numbering cannot tell, times tell: quotes and bars leave a
+gap in time when their channel was interrupted. Pure; must not know connections, sinks or tasks.
+"""
+
+from collections import defaultdict, deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from feedplane_feeder.core.book import Book, Change, parse_levels
+from feedplane_feeder.core.intervals import next_open_ns, previous_open_ns
+from feedplane_feeder.core.ports import Channel
+from feedplane_feeder.core.sequence import Hole, Place, Sequence
+from feedplane_feeder.errors import ImpossibleValueError
+from feedplane_feeder.records import (
+    Bar,
+    BookDelta,
+    ChannelKind,
+    Gap,
+    GapCause,
+    Quarantined,
+    Quote,
+    Record,
+    Trade,
+)
+
+RECENT_QUOTES: Final = 64
+SEQUENCE: Final = GapCause.SEQUENCE.value
+
+
+@dataclass(slots=True)
+class Taken:
+    """What a batch of records came to."""
+
+    records: list[Record] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
+    quarantined: list[Quarantined] = field(default_factory=list)
+    resyncs: list[str] = field(default_factory=list)
+    """instrument_ids whose book needs a snapshot."""
+    counts: dict[str, int] = field(default_factory=dict)
+    """Records taken, per channel kind."""
+    duplicates: dict[str, int] = field(default_factory=dict)
+    out_of_order: dict[str, int] = field(default_factory=dict)
+
+
+class TradeTrack:
+    """One trade channel."""
+
+    __slots__ = ("cause", "sequence", "ts_recv")
+
+    def __init__(self) -> None:
+        self.sequence = Sequence()
+        self.cause = SEQUENCE
+        self.ts_recv = 0
+
+
+class QuoteTrack:
+    """One quote channel."""
+
+    __slots__ = ("cause", "last", "recent", "ts_event", "ts_recv")
+
+    def __init__(self) -> None:
+        self.last = -1
+        self.recent: deque[int] = deque(maxlen=RECENT_QUOTES)
+        self.cause = SEQUENCE
+        self.ts_event = 0
+        self.ts_recv = 0
+
+
+class BarTrack:
+    """One bar channel."""
+
+    __slots__ = ("bar", "cause", "ts_recv")
+
+    def __init__(self) -> None:
+        self.bar: Bar | None = None
+        self.cause = SEQUENCE
+        self.ts_recv = 0
+
+
+class BookTrack:
+    """One book channel."""
+
+    __slots__ = ("asked", "book", "cause", "sequence", "ts_recv")
+
+    def __init__(self) -> None:
+        self.sequence = Sequence()
+        self.book = Book()
+        self.asked = False
+        """A snapshot was asked for and has not come."""
+        self.cause = SEQUENCE
+        self.ts_recv = 0
+
+
+class Tape:
+    """All channels of one feeder."""
+
+    def __init__(self, venue: str) -> None:
+        self._venue = venue
+        self._trades: defaultdict[str, TradeTrack] = defaultdict(TradeTrack)
+        self._quotes: defaultdict[str, QuoteTrack] = defaultdict(QuoteTrack)
+        self._bars: defaultdict[tuple[str, str], BarTrack] = defaultdict(BarTrack)
+        self._books: defaultdict[str, BookTrack] = defaultdict(BookTrack)
+
+    def take(self, records: Iterable[Record], ts_recv: int) -> Taken:
+        """Check a batch of records; `ts_recv` is when its frames were read."""
+        taken = Taken()
+        append = taken.records.append
+        trades, quotes = self._trades, self._quotes
+        trade_count = quote_count = 0
+        for record in records:
+            kind = type(record)
+            if kind is Trade:
+                trade = trades[record.instrument_id]
+                number = record.trade_id  # type: ignore[union-attr]  # kind says so
+                trade.ts_recv = ts_recv
+                if trade.sequence.next == number:
+                    trade.sequence.next = number + 1
+                elif not self._place_trade(trade, number, ts_recv, taken):
+                    continue
+                trade_count += 1
+                append(record)
+            elif kind is Quote:
+                quote = quotes[record.instrument_id]
+                if self._take_quote(quote, record, ts_recv, taken):  # type: ignore[arg-type]
+                    quote_count += 1
+                    append(record)
+            elif kind is BookDelta:
+                self._take_delta(record, ts_recv, taken)  # type: ignore[arg-type]
+            elif kind is Bar:
+                self._take_bar(record, ts_recv, taken)  # type: ignore[arg-type]
+        _count(taken.counts, "trade", trade_count)
+        _count(taken.counts, "quote", quote_count)
+        return taken
+
+    def take_snapshot(self, snapshot: BookDelta, ts_recv: int) -> Taken:
+        """Take a book's full state; it is a record too."""
+        taken = Taken()
+        track = self._books[snapshot.instrument_id]
+        track.asked = False
+        try:
+            bids, asks = parse_levels(snapshot.bids), parse_levels(snapshot.asks)
+            fits = track.book.restart(snapshot.last_id, bids, asks)
+        except ImpossibleValueError as error:
+            self._quarantine(snapshot, "book", error.reason, taken)
+            fits = False
+        if fits:
+            taken.records.append(snapshot)
+            taken.counts["book"] = 1
+        else:
+            self._resync(track, snapshot.instrument_id, taken)
+        return taken
+
+    def snapshot_wanted(self, instrument_id: str) -> bool:
+        """Tell whether a book still waits for its snapshot."""
+        track = self._books.get(instrument_id)
+        return track is not None and track.asked
+
+    def book(self, instrument_id: str) -> Book | None:
+        """Return the kept book of an instrument."""
+        track = self._books.get(instrument_id)
+        return track.book if track else None
+
+    def last_recv(self, channel: Channel, instrument_id: str) -> int:
+        """Return ts_recv of the channel's newest record, 0 when there was none."""
+        track = self._track(channel, instrument_id)
+        return track.ts_recv if track else 0
+
+    def interrupt(self, channel: Channel, instrument_id: str, cause: GapCause) -> None:
+        """Tell that a channel was not covered for a moment; its next record shows what it cost."""
+        track = self._track(channel, instrument_id)
+        if track is not None:
+            track.cause = cause.value
+
+    def forget(self, channel: Channel, instrument_id: str, now_ns: int) -> Taken:
+        """Drop a channel that is not wanted any more; open holes become gaps."""
+        taken = Taken()
+        track = self._track(channel, instrument_id)
+        if isinstance(track, TradeTrack | BookTrack):
+            holes = track.sequence.expire(now_ns, everything=True)
+            self._name_holes(holes, instrument_id, channel.name, now_ns, taken)
+        match channel.name:
+            case "trade":
+                self._trades.pop(instrument_id, None)
+            case "quote":
+                self._quotes.pop(instrument_id, None)
+            case "book":
+                self._books.pop(instrument_id, None)
+            case name:
+                self._bars.pop((instrument_id, name), None)
+        return taken
+
+    def sweep(self, now_ns: int, *, closing: bool = False) -> Taken:
+        """Name the holes that stayed open; call it about every second, and when closing."""
+        taken = Taken()
+        for instrument_id, track in self._trades.items():
+            holes = track.sequence.expire(now_ns, everything=closing)
+            self._name_holes(holes, instrument_id, ChannelKind.TRADE.value, now_ns, taken)
+        for instrument_id, book in self._books.items():
+            holes = book.sequence.expire(now_ns, everything=closing)
+            self._name_holes(holes, instrument_id, ChannelKind.BOOK.value, now_ns, taken)
+            if holes and not closing:
+                self._resync(book, instrument_id, taken)
+        return taken
+
+    def _place_trade(self, track: TradeTrack, number: int, now_ns: int, taken: Taken) -> bool:
+        place = track.sequence.place(number - 1, number, now_ns, track.cause)
+        track.cause = SEQUENCE
+        if place is Place.DUPLICATE:
+            _count(taken.duplicates, "trade")
+            return False
+        if place is Place.FILLED:
+            _count(taken.out_of_order, "trade")
+        return True
+
+    def _take_quote(self, track: QuoteTrack, quote: Quote, now_ns: int, taken: Taken) -> bool:
+        number = quote.sequence
+        if number > track.last:
+            if track.cause is not SEQUENCE:
+                self._name_quote_gap(track, quote, now_ns, taken)
+            track.last = number
+            track.ts_event = quote.ts_event
+        elif number in track.recent:
+            _count(taken.duplicates, "quote")
+            return False
+        else:
+            _count(taken.out_of_order, "quote")
+        track.recent.append(number)
+        track.ts_recv = now_ns
+        return True
+
+    def _name_quote_gap(self, track: QuoteTrack, quote: Quote, now_ns: int, taken: Taken) -> None:
+        if track.last >= 0:
+            taken.gaps.append(
+                Gap(
+                    instrument_id=quote.instrument_id,
+                    channel=ChannelKind.QUOTE.value,
+                    cause=track.cause,
+                    detected_at=now_ns,
+                    from_ts=track.ts_event,
+                    to_ts=quote.ts_event,
+                )
+            )
+        track.cause = SEQUENCE
+
+    # Every update is checked; only one that says something new goes on.
+    def _take_bar(self, bar: Bar, now_ns: int, taken: Taken) -> None:
+        channel = f"bar-{bar.interval}"
+        track = self._bars[bar.instrument_id, channel]
+        last = track.bar
+        track.ts_recv = now_ns
+        if last is not None:
+            if bar.ts_open < last.ts_open or (
+                bar.ts_open == last.ts_open and (last.final or bar.ts_event < last.ts_event)
+            ):
+                counted = taken.duplicates if bar.ts_open == last.ts_open else taken.out_of_order
+                _count(counted, "bar")
+                return
+            if bar.ts_open == last.ts_open and _says_the_same(last, bar):
+                return
+            if bar.ts_open > last.ts_open:
+                self._name_bar_gap(track, last, bar, now_ns, taken)
+        track.bar = bar
+        track.cause = SEQUENCE
+        taken.records.append(bar)
+        _count(taken.counts, "bar")
+
+    # A bar whose last update never came is missing as much as one that never began.
+    def _name_bar_gap(
+        self, track: BarTrack, last: Bar, bar: Bar, now_ns: int, taken: Taken
+    ) -> None:
+        interval = bar.interval
+        first = next_open_ns(last.ts_open, interval) if last.final else last.ts_open
+        newest = previous_open_ns(bar.ts_open, interval)
+        if first <= newest:
+            taken.gaps.append(
+                Gap(
+                    instrument_id=bar.instrument_id,
+                    channel=f"bar-{interval}",
+                    cause=track.cause,
+                    detected_at=now_ns,
+                    from_ts=first,
+                    to_ts=newest,
+                )
+            )
+
+    def _take_delta(self, delta: BookDelta, now_ns: int, taken: Taken) -> None:
+        instrument_id = delta.instrument_id
+        track = self._books[instrument_id]
+        previous, last_id = delta.previous_last_id, delta.last_id
+        after = delta.first_id - 1 if previous is None else previous
+        try:
+            change = Change(after, last_id, parse_levels(delta.bids), parse_levels(delta.asks))
+        except ImpossibleValueError as error:
+            # Its numbers are not taken in, so they become a hole and the hole a gap.
+            self._quarantine(delta, "book", error.reason, taken)
+            return
+        track.ts_recv = now_ns
+        if track.sequence.next == after + 1:
+            track.sequence.next = last_id + 1
+        else:
+            place = track.sequence.place(after, last_id, now_ns, track.cause)
+            track.cause = SEQUENCE
+            if place is Place.DUPLICATE:
+                _count(taken.duplicates, "book")
+                return
+            if place is Place.FILLED:
+                _count(taken.out_of_order, "book")
+        taken.records.append(delta)
+        _count(taken.counts, "book")
+        try:
+            track.book.apply(change)
+        except ImpossibleValueError as error:
+            self._quarantine(delta, "book", error.reason, taken)
+            self._resync(track, instrument_id, taken)
+        if track.book.last_id is None and not track.asked:
+            self._resync(track, instrument_id, taken)
+
+    def _resync(self, track: BookTrack, instrument_id: str, taken: Taken) -> None:
+        track.book.lose()
+        track.asked = True
+        taken.resyncs.append(instrument_id)
+
+    def _name_holes(
+        self, holes: list[Hole], instrument_id: str, channel: str, now_ns: int, taken: Taken
+    ) -> None:
+        for hole in holes:
+            taken.gaps.append(
+                Gap(
+                    instrument_id=instrument_id,
+                    channel=channel,
+                    cause=hole.cause,
+                    detected_at=now_ns,
+                    from_id=hole.first,
+                    to_id=hole.last,
+                )
+            )
+
+    def _quarantine(self, delta: BookDelta, channel: str, reason: str, taken: Taken) -> None:
+        taken.quarantined.append(
+            Quarantined(
+                ts_recv=delta.ts_recv,
+                venue=self._venue,
+                channel=channel,
+                instrument_id=delta.instrument_id,
+                reason=reason,
+                raw=msgspec.json.encode(delta)[:4_096].decode("utf-8", "replace"),
+            )
+        )
+
+    def _track(
+        self, channel: Channel, instrument_id: str
+    ) -> TradeTrack | QuoteTrack | BarTrack | BookTrack | None:
+        match channel.name:
+            case "trade":
+                return self._trades.get(instrument_id)
+            case "quote":
+                return self._quotes.get(instrument_id)
+            case "book":
+                return self._books.get(instrument_id)
+            case name:
+                return self._bars.get((instrument_id, name))
+
+
+def _says_the_same(last: Bar, bar: Bar) -> bool:
+    return (
+        last.trade_count == bar.trade_count
+        and last.final == bar.final
+        and last.volume == bar.volume
+        and (last.open, last.high, last.low, last.close) == (bar.open, bar.high, bar.low, bar.close)
+    )
+
+
+def _count(counts: dict[str, int], kind: str, number: int = 1) -> None:
+    if number:
+        counts[kind] = counts.get(kind, 0) + number
