@@ -1,0 +1,318 @@
+"""PostgreSQL or TimescaleDB as a sink: binary COPY into keyed tables, second copies refused.
+
+A batch is one transaction. It goes by COPY straight into the keyed tables; when one of its keys
+is known already, the same batch goes again through a staging table and ON CONFLICT DO NOTHING,
+so a duplicate never costs its neighbours. Must not know venues, sessions or queues.
+"""
+
+import os
+import struct
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import asyncpg
+
+from feedplane_api.worker import PostgresSinkConfig
+from feedplane_feeder.core.intervals import previous_open_ns
+from feedplane_feeder.core.ports import Batch, Watermark, Written
+from feedplane_feeder.errors import SinkRefusedError, SinkUnavailableError
+from feedplane_feeder.records import Bar, BookDelta, Metric, Quote, Record, Trade
+from feedplane_feeder.sinks import postgres_ledger as ledger
+from feedplane_feeder.sinks.postgres_encode import COPY_HEAD, COPY_TAIL, RowEncoder
+from feedplane_feeder.sinks.postgres_merge import Statements, render_statements, stage_name
+from feedplane_feeder.sinks.postgres_schema import (
+    BARS,
+    BOOK_DELTAS,
+    METRICS,
+    QUOTES,
+    TABLES,
+    TRADES,
+    Features,
+    Table,
+    check_features,
+    check_version,
+    create_schema,
+    probe,
+)
+
+CONNECT_SECONDS = 10
+STATEMENT_SECONDS = 30
+CHUNK_ROWS = 2_000
+"""Rows encoded at a time, so that the server parses while the next ones are encoded."""
+CLEAN_BATCHES = 2
+"""After a conflict a table is staged until this many batches in a row held nothing known."""
+
+_UNWRITABLE = (ValueError, KeyError, TypeError, AttributeError, struct.error, OverflowError)
+"""What encoding raises on a record that no column can hold."""
+_REFUSED = (asyncpg.DataError, asyncpg.NotNullViolationError, asyncpg.CheckViolationError)
+"""What the server raises on one."""
+
+_TABLES: Mapping[type, Table] = {
+    Trade: TRADES,
+    Quote: QUOTES,
+    Bar: BARS,
+    BookDelta: BOOK_DELTAS,
+    Metric: METRICS,
+}
+_BY_NAME: Mapping[str, Table] = {table.name: table for table in TABLES}
+_COLUMNS = {table.name: [column for column, _ in table.columns] for table in TABLES}
+
+
+class PostgresSink:
+    """One connection to one schema of one database."""
+
+    kind = "postgres"
+
+    def __init__(
+        self,
+        config: PostgresSinkConfig,
+        *,
+        venue: str,
+        feed_source: str,
+        account: str,
+        shard: int = 0,
+    ) -> None:
+        self.name = config.name
+        self._venue = venue
+        self.features: Features | None = None
+        self._config = config
+        self._finder = ledger.Finder(feed_source=feed_source, account=account, shard=shard)
+        self._connection: asyncpg.Connection | None = None
+        self._encoder = RowEncoder()
+        self._encode: Mapping[str, Callable[..., bytes]] = {
+            "trades": self._encoder.trades,
+            "quotes": self._encoder.quotes,
+            "bars": self._encoder.bars,
+            "book_deltas": self._encoder.book_deltas,
+            "metrics": self._encoder.metrics,
+        }
+        self._statements: Statements = render_statements(config.schema_name)
+        self._clean_batches: dict[str, int] = {}
+
+    async def open(self) -> None:
+        """Connect and make sure the tables exist; may be called again after a failure."""
+        await self.close()
+        with self._ours():
+            connection = await asyncpg.connect(
+                self._dsn(),
+                timeout=CONNECT_SECONDS,
+                command_timeout=STATEMENT_SECONDS + 5,
+                server_settings={
+                    "application_name": "feedplane-feeder",
+                    "timezone": "UTC",
+                    "statement_timeout": f"{STATEMENT_SECONDS}s",
+                    "idle_in_transaction_session_timeout": "60s",
+                },
+            )
+            self._connection = connection
+            self.features = await probe(connection)
+            reason = check_features(self.features)
+            if reason is None:
+                await create_schema(
+                    connection,
+                    self._config.schema_name,
+                    self.features,
+                    self._config.chunk_interval_hours,
+                )
+                reason = await check_version(connection, self._config.schema_name)
+            if reason is not None:
+                await self.close()
+                raise SinkRefusedError(self.name, reason)
+            for statement in self._statements.stage.values():
+                await connection.execute(statement)
+
+    async def close(self) -> None:
+        """Release the connection; never raises."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            # A graceful goodbye would wait for a server that may be gone.
+            connection.terminate()
+
+    async def write(self, batch: Batch) -> Written:
+        """Write a batch in one transaction, all of it or nothing."""
+        parts = _partition(batch.records)
+        with self._ours():
+            try:
+                return await self._write_keyed(parts, batch)
+            except (*_UNWRITABLE, *_REFUSED) as error:
+                return await self._write_without_unwritable(parts, batch, error)
+
+    async def last(
+        self, channels: Sequence[tuple[str, str]]
+    ) -> Mapping[tuple[str, str], Watermark]:
+        """Return the newest held record of each (instrument_id, channel name) that has one."""
+        wanted: dict[str, list[str]] = {}
+        for instrument_id, channel in channels:
+            wanted.setdefault(channel, []).append(instrument_id)
+        held: dict[tuple[str, str], Watermark] = {}
+        with self._ours():
+            for channel, instrument_ids in wanted.items():
+                kind, _, interval = channel.partition("-")
+                arguments = (instrument_ids, interval) if kind == "bar" else (instrument_ids,)
+                rows = await self._open_connection().fetch(self._statements.last[kind], *arguments)
+                for row in rows:
+                    ts = row["ts"] * 1000
+                    if not row["complete"]:
+                        # An unfinished bar is not held: what is complete ends before it.
+                        ts = previous_open_ns(ts, interval)
+                    held[row["instrument_id"], channel] = Watermark(sequence=row["id"], ts_event=ts)
+        return held
+
+    def _open_connection(self) -> asyncpg.Connection:
+        if self._connection is None or self._connection.is_closed():
+            raise SinkUnavailableError(self.name, "not connected")
+        return self._connection
+
+    def _dsn(self) -> str:
+        # Read at every open, so a rotated Secret is taken over by the next connection.
+        if self._config.dsn_path is not None:
+            dsn = Path(self._config.dsn_path).read_text(encoding="utf-8").strip()
+        elif self._config.dsn_env is not None:
+            dsn = os.environ.get(self._config.dsn_env, "")
+        else:
+            raise SinkRefusedError(
+                self.name, "neither dsnPath nor dsnEnv names a connection string"
+            )
+        if not dsn:
+            raise SinkUnavailableError(self.name, "the connection string is empty")
+        return dsn
+
+    def _is_staged(self, name: str) -> bool:
+        return name == BARS.name or self._clean_batches.get(name, CLEAN_BATCHES) < CLEAN_BATCHES
+
+    async def _write_keyed(self, parts: Mapping[str, list[Record]], batch: Batch) -> Written:
+        staged = {name for name in parts if batch.replayed or self._is_staged(name)}
+        try:
+            return await self._write_parts(parts, staged, batch)
+        except asyncpg.UniqueViolationError:
+            self._clean_batches.update(dict.fromkeys(parts, 0))
+            return await self._write_parts(parts, set(parts), batch)
+
+    async def _write_parts(
+        self, parts: Mapping[str, list[Record]], staged: set[str], batch: Batch
+    ) -> Written:
+        connection = self._open_connection()
+        written = Written()
+        async with connection.transaction():
+            for name, records in parts.items():
+                if name in staged or name == BARS.name:
+                    written += await self._merge(connection, name, records)
+                else:
+                    await self._copy(connection, name, records, self._config.schema_name)
+                    written += Written(new=len(records))
+            await ledger.write(connection, self._statements, self._finder, batch)
+        return written + Written(quarantined=len(batch.quarantined))
+
+    async def _copy(
+        self, connection: asyncpg.Connection, name: str, records: list[Record], schema: str | None
+    ) -> None:
+        encode = self._encode[name]
+
+        async def rows() -> AsyncIterator[bytes]:
+            yield COPY_HEAD
+            for start in range(0, len(records), CHUNK_ROWS):
+                yield encode(records[start : start + CHUNK_ROWS])
+            yield COPY_TAIL
+
+        table = name if schema is not None else stage_name(_BY_NAME[name])
+        await connection.copy_to_table(
+            table, schema_name=schema, source=rows(), format="binary", columns=_COLUMNS[name]
+        )
+
+    async def _merge(
+        self, connection: asyncpg.Connection, name: str, records: list[Record]
+    ) -> Written:
+        await self._copy(connection, name, records, None)
+        if name == BARS.name:
+            rows = await connection.fetch(self._statements.merge[name])
+            inserted = sum(row["inserted"] for row in rows)
+            bars = (record for record in records if isinstance(record, Bar))
+            keys = len({(bar.instrument_id, bar.interval, bar.ts_open) for bar in bars})
+            # Older versions beside a newer one in the same batch were replaced on the way.
+            replaced = len(rows) - inserted + len(records) - keys
+            return Written(new=inserted, updated=replaced, duplicate=keys - len(rows))
+        status = await connection.execute(self._statements.merge[name])
+        new = int(status.rpartition(" ")[2])
+        duplicate = len(records) - new
+        self._clean_batches[name] = 0 if duplicate else self._clean_batches.get(name, 0) + 1
+        return Written(new=new, duplicate=duplicate)
+
+    async def _write_without_unwritable(
+        self, parts: Mapping[str, list[Record]], batch: Batch, cause: Exception
+    ) -> Written:
+        # One record that no column can hold must not stop the tape: it goes to quarantine.
+        writable: dict[str, list[Record]] = {}
+        quarantined = list(batch.quarantined)
+        for name, records in parts.items():
+            unwritable = await self._find_unwritable(name, records)
+            kept = [record for record in records if id(record) not in unwritable]
+            quarantined += [
+                ledger.quarantine(record, self._venue, cause)
+                for record in records
+                if id(record) in unwritable
+            ]
+            if kept:
+                writable[name] = kept
+        if len(quarantined) == len(batch.quarantined):
+            # Nothing was found: what failed is not a record of this batch.
+            raise SinkUnavailableError(self.name, describe(cause)) from cause
+        cleaned = replace(batch, records=(), quarantined=quarantined)
+        return await self._write_parts(writable, set(writable), cleaned)
+
+    async def _find_unwritable(self, name: str, records: list[Record]) -> set[int]:
+        if await self._is_writable(name, records):
+            return set()
+        if len(records) == 1:
+            return {id(records[0])}
+        middle = len(records) // 2
+        first = await self._find_unwritable(name, records[:middle])
+        return first | await self._find_unwritable(name, records[middle:])
+
+    async def _is_writable(self, name: str, records: list[Record]) -> bool:
+        connection = self._open_connection()
+        trial = connection.transaction()
+        await trial.start()
+        try:
+            await self._copy(connection, name, records, None)
+        except (*_UNWRITABLE, *_REFUSED):
+            return False
+        finally:
+            await trial.rollback()
+        return True
+
+    # Foreign errors become ours here, and their texts never hold a connection string.
+    @contextmanager
+    def _ours(self) -> Iterator[None]:
+        try:
+            yield
+        except asyncpg.PostgresError as error:
+            raise SinkUnavailableError(self.name, describe(error)) from None
+        except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+            raise SinkUnavailableError(self.name, describe(error)) from None
+        except ValueError as error:
+            # A connection string that cannot be read; its text may hold the password.
+            raise SinkUnavailableError(self.name, type(error).__name__) from None
+
+
+def describe(error: BaseException) -> str:
+    """Say what went wrong without anything that was written or how to log in."""
+    if isinstance(error, asyncpg.PostgresError):
+        return f"{type(error).__name__} (SQLSTATE {error.sqlstate}): {error.message}"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, OSError):
+        return f"{type(error).__name__}: {error.strerror or 'connection failed'}"
+    return type(error).__name__
+
+
+def _partition(records: Sequence[Record]) -> dict[str, list[Record]]:
+    kinds = set(map(type, records))
+    if len(kinds) == 1:
+        return {_TABLES[kinds.pop()].name: list(records)}
+    parts: dict[str, list[Record]] = {_TABLES[kind].name: [] for kind in kinds}
+    by_kind = {kind: parts[_TABLES[kind].name].append for kind in kinds}
+    for record in records:
+        by_kind[type(record)](record)
+    return parts
