@@ -12,6 +12,7 @@ class Event(StrEnum):
     CONFIG_LOADED = "config.loaded"
     CONFIG_CHANGED = "config.changed"
     CONFIG_REFUSED = "config.refused"
+    CONFIG_UNREACHABLE = "config.unreached"
     SESSION_OPENED = "session.opened"
     SESSION_LOST = "session.lost"
     SESSION_ROTATED = "session.rotated"

@@ -16,8 +16,9 @@ WINDOW_BEATS: Final = 20
 class LoopLag:
     """Measures the event loop's delay, worst of the last ten seconds."""
 
-    def __init__(self, gauge: Gauge) -> None:
+    def __init__(self, gauge: Gauge, *, beat_seconds: float = BEAT_SECONDS) -> None:
         self._gauge = gauge
+        self._beat_seconds = beat_seconds
         self._delays: deque[float] = deque(maxlen=WINDOW_BEATS)
 
     @property
@@ -29,7 +30,7 @@ class LoopLag:
         """Measure until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
-            due = loop.time() + BEAT_SECONDS
-            await asyncio.sleep(BEAT_SECONDS)
+            due = loop.time() + self._beat_seconds
+            await asyncio.sleep(self._beat_seconds)
             self._delays.append(max(0.0, loop.time() - due))
             self._gauge.set(self.worst_seconds)
