@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 Levels = dict[int, int]
 
@@ -24,8 +25,7 @@ class PendingChanges:
         self.bids, self.asks = {}, {}
 
 
-@dataclass(frozen=True, slots=True)
-class BestPrices:
+class BestPrices(NamedTuple):
     """Best bid and ask with their sizes."""
 
     bid: int

@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 SLICE_EVENTS = 1000
 HIGH_WATER_BYTES = 2 * 1024 * 1024
 POLL_SECONDS = 0.001
+OVERTIME_SECONDS = 1.0
+"""How long a run may go on past its time to emit the whole number it promised."""
 
 
 @dataclass(slots=True)
@@ -59,6 +61,9 @@ class LoadRun:
         self.market = market
         self.plan = LapPlan(build_slots(spec.pattern), [i.symbol for i in instruments], lap)
         self.encoder = LapEncoder(market.name, self.plan, instruments, seed)
+        self.frames_wanted = spec.frames
+        if spec.frames is None and spec.rate is not None and spec.seconds is not None:
+            self.frames_wanted = round(spec.rate * spec.seconds)
         self.position = 0
         self.state = "running"
         self.started_at = asyncio.get_running_loop().time()
@@ -76,10 +81,11 @@ class LoadRun:
 
     def _remaining(self, now: float) -> int:
         spec = self.spec
-        if spec.seconds is not None and now - self.started_at >= spec.seconds:
+        late = OVERTIME_SECONDS if self.frames_wanted is not None else 0.0
+        if spec.seconds is not None and now - self.started_at >= spec.seconds + late:
             return 0
-        if spec.frames is not None:
-            return max(0, spec.frames - self.position)
+        if self.frames_wanted is not None:
+            return max(0, self.frames_wanted - self.position)
         return SLICE_EVENTS
 
     def _refresh_feeds(self) -> None:
@@ -215,7 +221,7 @@ class LoadRun:
                 # More than a second behind: the lost time is not made up for.
                 paced_from, paced_position = now - 1.0, self.position
                 continue
-            limit = left if self.spec.frames is not None else owed
+            limit = left if self.frames_wanted is not None else owed
             if min(owed, limit) > 0:
                 self.advance(min(owed, limit), self.market.now_ms())
             await asyncio.sleep(tick_seconds)

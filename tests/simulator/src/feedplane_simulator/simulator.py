@@ -21,6 +21,8 @@ from feedplane_simulator.load_run import LoadRun
 from feedplane_simulator.load_source import LoadSource
 from feedplane_simulator.market import LiveMarket
 from feedplane_simulator.pacing import drive
+from feedplane_simulator.recorded_source import RecordedSource
+from feedplane_simulator.recording import find_recordings
 from feedplane_simulator.sources import GeneratedSource, Source
 from feedplane_simulator.truth import Truth
 from feedplane_simulator.venue_rest import RestEndpoint
@@ -45,6 +47,8 @@ class Simulator:
         self.rates = dict.fromkeys(Market, self.config.rate)
         self._endpoints: dict[Market, StreamEndpoint] = {}
         self._runners: list[web.AppRunner] = []
+        folder = self.config.recordings
+        self._recordings = find_recordings(folder) if folder is not None else {}
         self.loads: dict[Market, LoadRun] = {}
         self._load_tasks: dict[Market, asyncio.Task[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -77,6 +81,9 @@ class Simulator:
         return "127.0.0.1" if self.config.host == "0.0.0.0" else self.config.host  # noqa: S104
 
     def _build_source(self, market: Market) -> Source:
+        recording = self._recordings.get(market)
+        if recording is not None:
+            return RecordedSource(recording, self.config, now_ms())
         return GeneratedSource(market, self.config, now_ms())
 
     async def start(self) -> None:
