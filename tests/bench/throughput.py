@@ -1,0 +1,187 @@
+"""Trades, WebSocket to committed keyed row, with every check on: figures of the whole path.
+
+`python -m tests.bench.throughput` measures the ceiling (venue sends as fast as it is read), then
+latency and memory at a fixed rate. Rows are counted in the table, never taken from the feeder.
+"""
+
+import json
+import statistics
+import time
+import urllib.request
+from typing import Any
+
+import typer
+from tests.bench.results import write_result
+from tests.bench.rig import (
+    DATABASE_SETTINGS,
+    Feeder,
+    Venue,
+    feeder,
+    feeder_config,
+    postgres_cpu_seconds,
+    venue,
+    wait_for,
+)
+
+from feedplane_cluster.database import TimescaleServer
+
+COMMAND = "make bench"
+COUNT = "select count(*), count(distinct (instrument_id, trade_id)) from feedplane.trades"
+COUNT_FAST = "select count(*) from feedplane.trades"
+
+
+def warmed(database: str, running: Feeder) -> None:
+    """Wait until every wanted channel is acknowledged."""
+
+    def probe() -> bool:
+        status = running.status()
+        return bool(status["session"] in {"Streaming", "Subscribing"} and status["connections"])
+
+    wait_for(probe, 30, f"a session ({database})", running.program.log)
+
+
+def count_rows(server: TimescaleServer, database: str) -> int:
+    """Return the rows landed so far."""
+    return int(server.execute(COUNT_FAST, database=database))
+
+
+def run_once(
+    server: TimescaleServer, *, timescale: bool, seconds: float, symbols: int, rate: float | None
+) -> dict[str, Any]:
+    """Blast one feeder for a while and return rates, CPU and memory."""
+    dsn = server.create_database(timescale=timescale)
+    database = dsn.rpartition("/")[2]
+    with venue(rate=0, symbols=symbols) as market:
+        names = symbol_names(market, symbols)
+        config = feeder_config(market, "DSN", names, ["trade"])
+        with feeder(config, {"DSN": dsn}) as running:
+            warmed(database, running)
+            spec = {"market": "spot", "pattern": "aggTrade", "seconds": seconds + 5}
+            if rate:
+                spec["rate"] = rate
+            market.ask("/load", spec)
+            wait_for(lambda: count_rows(server, database) > 0, 30, "rows", running.program.log)
+            time.sleep(2)
+            cpu, base_cpu = running.program.cpu_seconds(), postgres_cpu_seconds(server)
+            rows, began = count_rows(server, database), time.monotonic()
+            memory, lags = [], []
+            while time.monotonic() - began < seconds:
+                time.sleep(1)
+                memory.append(running.program.rss_mib())
+                lags.append(server_lag_ms(server, database))
+            landed = count_rows(server, database) - rows
+            took = time.monotonic() - began
+            spent = running.program.cpu_seconds() - cpu
+            base_spent = postgres_cpu_seconds(server) - base_cpu
+            market.ask("/load", method="DELETE")
+            total, distinct = settle(server, database)
+            status = running.status()
+    server.drop_database(database)
+    half = len(memory) // 2
+    return {
+        "rows_per_second": landed / took,
+        "feeder_cpu_seconds_per_million": spent / landed * 1e6,
+        "postgres_cpu_seconds_per_million": base_spent / landed * 1e6,
+        "rss_mib_max": max(memory),
+        "rss_mib_first_half": statistics.mean(memory[:half]),
+        "rss_mib_second_half": statistics.mean(memory[half:]),
+        "lag_ms_p50": statistics.median(lags),
+        "lag_ms_p99": sorted(lags)[int(len(lags) * 0.99)],
+        "rows": total,
+        "doubled": total - distinct,
+        "gaps": sum(row["open"] for row in status["gaps"]),
+        "timescale": timescale,
+        "seconds": took,
+    }
+
+
+def server_lag_ms(server: TimescaleServer, database: str) -> float:
+    """Return the age of the newest committed row, by the database's own clock."""
+    answer = server.execute(
+        "select extract(epoch from clock_timestamp() - max(ts_recv)) * 1000 from feedplane.trades"
+        " where ts_event > now() - interval '1 minute'",
+        database=database,
+    )
+    return float(answer or "nan")
+
+
+def settle(server: TimescaleServer, database: str) -> tuple[int, int]:
+    """Wait until no more rows arrive, then return all and distinct ones."""
+    before = -1
+    while (now := count_rows(server, database)) != before:
+        before = now
+        time.sleep(1)
+    total, distinct = server.execute(COUNT, database=database).split("|")
+    return int(total), int(distinct)
+
+
+def symbol_names(market: Venue, count: int) -> list[str]:
+    """Return the first symbols of the spot list."""
+    url = f"http://127.0.0.1:{market.spot_port}/api/v3/exchangeInfo"
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        return [row["symbol"] for row in json.loads(answer.read())["symbols"]][:count]
+
+
+def main(seconds: float = 60, rounds: int = 1, symbols: int = 20) -> None:
+    """Measure and write the result files."""
+    with TimescaleServer(DATABASE_SETTINGS) as server:
+        hyper = [
+            run_once(server, timescale=True, seconds=seconds, symbols=symbols, rate=None)
+            for _ in range(rounds)
+        ]
+        plain = [
+            run_once(server, timescale=False, seconds=min(seconds, 20), symbols=symbols, rate=None)
+            for _ in range(rounds)
+        ]
+        steady = run_once(server, timescale=True, seconds=30, symbols=symbols, rate=25_000)
+    rates = [run["rows_per_second"] for run in hyper]
+    cpu = [run["feeder_cpu_seconds_per_million"] for run in hyper]
+    details = {"hypertable": hyper, "plain": plain, "at_25000_per_second": steady}
+    write_result(
+        figure="feeder-throughput-msgs-per-second",
+        value=round(statistics.median(rates)),
+        unit="rows/s",
+        goal=100_000,
+        higher_is_better=True,
+        runs=rates,
+        command=COMMAND,
+        details=details,
+    )
+    write_result(
+        figure="feeder-cpu-seconds-per-million",
+        value=round(statistics.median(cpu), 2),
+        unit="CPU s per million rows",
+        goal=5,
+        higher_is_better=False,
+        runs=cpu,
+        command=COMMAND,
+        details={"postgres": [run["postgres_cpu_seconds_per_million"] for run in hyper]},
+    )
+    memory = [run["rss_mib_max"] for run in hyper]
+    write_result(
+        figure="feeder-rss-mib",
+        value=round(max(memory)),
+        unit="MiB",
+        goal=512,
+        higher_is_better=False,
+        runs=memory,
+        command=COMMAND,
+        details={
+            "first_half": [run["rss_mib_first_half"] for run in hyper],
+            "second_half": [run["rss_mib_second_half"] for run in hyper],
+        },
+    )
+    write_result(
+        figure="feeder-lag-p99-milliseconds",
+        value=round(steady["lag_ms_p99"]),
+        unit="ms",
+        goal=500,
+        higher_is_better=False,
+        runs=[steady["lag_ms_p99"]],
+        command=COMMAND,
+        details={"rate": 25_000, "measure": "age of the newest committed row, sampled each second"},
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,118 @@
+"""Paired rounds against cryptofeed 2.4.1: same simulator, same frames, same kind of database.
+
+Rows landed per second are counted in the tables after the same time under the same load. The
+peer writes its own unkeyed table; ours is the keyed hypertable with every check on.
+"""
+
+import statistics
+import sys
+import time
+from typing import Any
+
+import typer
+from tests.bench.results import write_result
+from tests.bench.rig import (
+    DATABASE_SETTINGS,
+    feeder,
+    feeder_config,
+    postgres_cpu_seconds,
+    program,
+    venue,
+    wait_for,
+)
+from tests.bench.throughput import symbol_names, warmed
+
+from feedplane_cluster.database import PASSWORD, USER, TimescaleServer
+
+PEER_TABLE = """create table trades (id serial primary key, timestamp timestamp,
+ receipt_timestamp timestamp, exchange varchar(32), symbol varchar(32), side varchar(8),
+ amount numeric(64, 32), price numeric(64, 32), trade_id varchar(64), order_type varchar(32))"""
+LOAD: dict[str, Any] = {"market": "spot", "pattern": "aggTrade"}
+
+
+def count(server: TimescaleServer, table: str, database: str) -> int:
+    """Return the rows of a table."""
+    return int(server.execute(f"select count(*) from {table}", database=database))  # noqa: S608
+
+
+def sample(
+    server: TimescaleServer, table: str, database: str, child: Any, seconds: float
+) -> dict[str, float]:
+    """Count rows and CPU over a while."""
+    wait_for(lambda: count(server, table, database) > 0, 60, f"rows in {table}", child.log)
+    time.sleep(2)
+    cpu, base = child.cpu_seconds(), postgres_cpu_seconds(server)
+    rows, began = count(server, table, database), time.monotonic()
+    time.sleep(seconds)
+    landed, took = count(server, table, database) - rows, time.monotonic() - began
+    spent = child.cpu_seconds() - cpu + postgres_cpu_seconds(server) - base
+    return {"rows_per_second": landed / took, "cpu_seconds_per_million": spent / landed * 1e6}
+
+
+def ours(server: TimescaleServer, seconds: float, symbols: int) -> dict[str, float]:
+    """One round of the feeder."""
+    dsn = server.create_database(timescale=True)
+    database = dsn.rpartition("/")[2]
+    with venue(rate=0, symbols=symbols) as market:
+        config = feeder_config(market, "DSN", symbol_names(market, symbols), ["trade"])
+        with feeder(config, {"DSN": dsn}) as running:
+            warmed(database, running)
+            market.ask("/load", {**LOAD, "seconds": seconds + 10})
+            result = sample(server, "feedplane.trades", database, running.program, seconds)
+    server.drop_database(database)
+    return result
+
+
+def peer(server: TimescaleServer, seconds: float, symbols: int) -> dict[str, float]:
+    """One round of cryptofeed."""
+    dsn = server.create_database(timescale=False)
+    database = dsn.rpartition("/")[2]
+    server.execute(PEER_TABLE, database=database)
+    with venue(rate=0, symbols=symbols) as market:
+        argv = (
+            *(sys.executable, "-W", "ignore", "-m", "tests.bench.cryptofeed_peer"),
+            *("--port", str(market.spot_port), "--db-port", str(server.port)),
+            *("--db", database, "--user", USER, "--password", PASSWORD),
+        )
+        with program(*argv, name="cryptofeed") as running:
+            wait_for(lambda: market.ask("/connections"), 60, "the peer", running.log)
+            market.ask("/load", {**LOAD, "seconds": seconds + 30})
+            result = sample(server, "trades", database, running, seconds)
+    server.drop_database(database)
+    return result
+
+
+def main(seconds: float = 10, rounds: int = 5, symbols: int = 20) -> None:
+    """Run the rounds and write the result files."""
+    pairs = []
+    with TimescaleServer(DATABASE_SETTINGS) as server:
+        for _ in range(rounds):
+            pairs.append((ours(server, seconds, symbols), peer(server, seconds, symbols)))
+            print(pairs[-1])
+    ratios = [a["rows_per_second"] / b["rows_per_second"] for a, b in pairs]
+    cpu = [b["cpu_seconds_per_million"] / a["cpu_seconds_per_million"] for a, b in pairs]
+    details = {"ours": [a for a, _ in pairs], "cryptofeed": [b for _, b in pairs]}
+    write_result(
+        figure="versus-cryptofeed-ratio",
+        value=round(statistics.median(ratios), 1),
+        unit="x",
+        goal=5,
+        higher_is_better=True,
+        runs=ratios,
+        command="make bench",
+        details=details,
+    )
+    write_result(
+        figure="versus-cryptofeed-cpu-ratio",
+        value=round(statistics.median(cpu), 1),
+        unit="x",
+        goal=5,
+        higher_is_better=True,
+        runs=cpu,
+        command="make bench",
+        details=details,
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)
