@@ -37,24 +37,21 @@ class ClusterAddress:
     """Read for every request, since the kubelet renews it."""
     ca_path: Path
 
-    @classmethod
-    def in_cluster(cls, environ: Mapping[str, str], folder: str | None = None) -> "ClusterAddress":
-        """Return the address a pod finds in its environment.
 
-        Raises:
-            ClusterUnavailableError: this is not a pod.
-        """
-        host = environ.get("KUBERNETES_SERVICE_HOST", "")
-        port = environ.get("KUBERNETES_SERVICE_PORT", "443")
-        if not host:
-            raise ClusterUnavailableError("no KUBERNETES_SERVICE_HOST in the environment")
-        account = Path(folder or SERVICE_ACCOUNT_DIR)
-        name = f"[{host}]" if ":" in host else host
-        return cls(
-            server=f"https://{name}:{port}",
-            token_path=account / "token",
-            ca_path=account / "ca.crt",
-        )
+def find_address(host: str, port: str, service_account: Path) -> ClusterAddress:
+    """Return the API server's address from what a pod is given.
+
+    Raises:
+        ClusterUnavailableError: this is not a pod.
+    """
+    if not host:
+        raise ClusterUnavailableError("no KUBERNETES_SERVICE_HOST in the environment")
+    name = f"[{host}]" if ":" in host else host
+    return ClusterAddress(
+        server=f"https://{name}:{port}",
+        token_path=service_account / "token",
+        ca_path=service_account / "ca.crt",
+    )
 
 
 class ClusterApi:

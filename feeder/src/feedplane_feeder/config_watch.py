@@ -4,7 +4,7 @@ Only a document that is valid gets through; anything else is refused, said once,
 configuration stays. Must not know what a configuration changes.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -12,6 +12,7 @@ from feedplane_api.errors import InvalidWorkerConfigError
 from feedplane_api.names import WORKER_CONFIG_KEY
 from feedplane_api.worker import ConfigMapRef, WorkerConfig, parse_worker_config
 from feedplane_feeder.cluster import ClusterApi, Document
+from feedplane_feeder.core.backoff import Backoff, Rng
 from feedplane_feeder.core.ports import Clock
 from feedplane_feeder.errors import ClusterRefusedError, ClusterUnavailableError
 from feedplane_feeder.events import Event
@@ -19,7 +20,6 @@ from feedplane_feeder.log import FieldLog
 
 POLL_SECONDS: Final = 1.0
 PAUSE_AFTER_WATCH_SECONDS: Final = 0.5
-LONGEST_PAUSE_SECONDS: Final = 30.0
 GONE: Final = 410
 
 
@@ -70,7 +70,7 @@ class ConfigMapWatch:
         *,
         api: ClusterApi,
         clock: Clock,
-        jitter: Callable[[], float],
+        rng: Rng,
         log: FieldLog,
     ) -> None:
         self._path = f"/api/v1/namespaces/{ref.namespace}/configmaps"
@@ -78,30 +78,29 @@ class ConfigMapWatch:
         self._gate = gate
         self._api = api
         self._clock = clock
-        self._jitter = jitter
+        self._rng = rng
         self._log = log.bind(config_map=ref.name)
+        self._backoff = Backoff()
+        self._reachable = True
 
     async def changes(self) -> AsyncIterator[WorkerConfig]:
         """Yield each new valid configuration until cancelled."""
-        failures = 0
         while True:
             try:
                 async for config in self._one_watch():
-                    failures = 0
                     yield config
-                failures = 0
+                pause = PAUSE_AFTER_WATCH_SECONDS
             except (ClusterUnavailableError, ClusterRefusedError) as error:
-                # An expired resource version is the watch's ordinary end.
-                if not (isinstance(error, ClusterRefusedError) and error.status == GONE):
-                    failures += 1
-                    self._note(error, failures)
-            await self._clock.sleep(pause_seconds(failures, self._jitter()))
+                self._note(error)
+                pause = self._backoff.delay_seconds(self._rng)
+            await self._clock.sleep(pause)
 
     async def _one_watch(self) -> AsyncIterator[WorkerConfig]:
         listed = await self._api.get(self._path, self._params)
         for item in listed.get("items") or ():
             if config := self._gate.admit(_document(item)):
                 yield config
+        self._reached()
         version = str((listed.get("metadata") or {}).get("resourceVersion", ""))
         async for event in self._api.watch(
             self._path, {**self._params, "resourceVersion": version}
@@ -112,12 +111,19 @@ class ConfigMapWatch:
             ):
                 yield config
 
-    def _note(self, error: ClusterUnavailableError | ClusterRefusedError, failures: int) -> None:
-        # The first failure in a row is news; the rest are the same news.
-        if failures == 1:
+    def _reached(self) -> None:
+        self._backoff = Backoff()
+        self._reachable = True
+
+    def _note(self, error: ClusterUnavailableError | ClusterRefusedError) -> None:
+        # An expired resource version is a watch's ordinary end, and of failures in a row only
+        # the first is news.
+        expired = isinstance(error, ClusterRefusedError) and error.status == GONE
+        if self._reachable and not expired:
             self._log.warning(Event.CONFIG_UNREACHABLE, error=error)
+            self._reachable = False
         else:
-            self._log.debug(Event.CONFIG_UNREACHABLE, error=error, failures=failures)
+            self._log.debug(Event.CONFIG_UNREACHABLE, error=error)
 
 
 class FileWatch:
@@ -141,16 +147,6 @@ class FileWatch:
                 seen = stamp
             if config := self._gate.admit(text):
                 yield config
-
-
-def pause_seconds(failures: int, jitter: float) -> float:
-    """Return how long to wait after so many failures in a row; jitter is 0 to 1.
-
-    Half of the pause is fixed, so that an API server that comes back is not met by all at once
-    and yet soon.
-    """
-    pause = min(LONGEST_PAUSE_SECONDS, PAUSE_AFTER_WATCH_SECONDS * 2.0 ** min(failures, 10))
-    return pause * (0.5 + jitter / 2)
 
 
 def _document(config_map: Document) -> str | None:
