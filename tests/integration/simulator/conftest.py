@@ -7,8 +7,9 @@ from typing import Any, Protocol
 
 import aiohttp
 import pytest
-from feedplane_simulator.simulator import Simulator
 from websockets.asyncio.client import ClientConnection
+
+from feedplane_simulator.simulator import Simulator
 
 Frame = dict[str, Any]
 Fetch = Callable[[str], Awaitable[tuple[int, Any, "aiohttp.typedefs.LooseHeaders"]]]

@@ -1,5 +1,6 @@
 """The stream side of the simulator, seen by an independent WebSocket client."""
 
+import itertools
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -7,11 +8,12 @@ from typing import Any
 
 import aiohttp
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
 from feedplane_simulator.config import Market, SimulatorConfig
 from feedplane_simulator.simulator import Simulator
 from feedplane_simulator.violations import Rule
-from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 Eventually = Callable[[Callable[[], bool]], Awaitable[None]]
 CONFIG = SimulatorConfig(rate=800, symbols=3, history_minutes=2)
@@ -29,6 +31,11 @@ async def ask(socket: Any, **request: Any) -> Any:
             return answer
 
 
+async def flood(socket: Any) -> None:
+    for number in range(50):
+        await ask(socket, method="LIST_SUBSCRIPTIONS", id=number)
+
+
 async def test_combined_streams_deliver_what_truth_emitted(read: Any) -> None:
     async with Simulator(CONFIG) as simulator:
         url = f"{simulator.spot_url}/stream?streams=btcusdt@aggTrade/ethusdt@bookTicker"
@@ -37,7 +44,10 @@ async def test_combined_streams_deliver_what_truth_emitted(read: Any) -> None:
         by_stream: dict[str, list[Any]] = {}
         for frame in frames:
             by_stream.setdefault(frame["stream"], []).append(frame["data"])
-        for stream, channel in (("btcusdt@aggTrade", "aggTrade"), ("ethusdt@bookTicker", "bookTicker")):
+        for stream, channel in (
+            ("btcusdt@aggTrade", "aggTrade"),
+            ("ethusdt@bookTicker", "bookTicker"),
+        ):
             key = (Market.SPOT, channel, stream[:7].upper())
             emitted = [json.loads(payload) for _, _, payload in simulator.truth.events(key)]
             first = emitted.index(by_stream[stream][0])
@@ -45,9 +55,11 @@ async def test_combined_streams_deliver_what_truth_emitted(read: Any) -> None:
 
 
 async def test_aggregate_trades_of_a_stream_have_contiguous_ids(read: Any) -> None:
-    async with Simulator(CONFIG) as simulator:
-        async with connect(f"{simulator.usdm_url}/market/ws/btcusdt@aggTrade") as socket:
-            frames = await read(socket, lambda seen: len(seen) >= 50)
+    async with (
+        Simulator(CONFIG) as simulator,
+        connect(f"{simulator.usdm_url}/market/ws/btcusdt@aggTrade") as socket,
+    ):
+        frames = await read(socket, lambda seen: len(seen) >= 50)
     ids = [frame["a"] for frame in frames]
     assert ids == list(range(ids[0], ids[0] + len(ids)))
     assert list(frames[0]) == ["e", "E", "a", "s", "p", "q", "nq", "f", "l", "T", "m"]
@@ -91,11 +103,10 @@ async def test_control_messages_change_and_list_streams() -> None:
 
 
 async def test_unknown_stream_is_acknowledged_and_mute(read: Any) -> None:
-    async with Simulator(CONFIG) as simulator:
-        async with connect(f"{simulator.spot_url}/ws") as socket:
-            params = ["nonesuch@aggTrade", "btcusdt@aggTrade"]
-            answer = await ask(socket, method="SUBSCRIBE", params=params, id=9)
-            frames = await read(socket, lambda seen: len(seen) >= 20)
+    async with Simulator(CONFIG) as simulator, connect(f"{simulator.spot_url}/ws") as socket:
+        params = ["nonesuch@aggTrade", "btcusdt@aggTrade"]
+        answer = await ask(socket, method="SUBSCRIBE", params=params, id=9)
+        frames = await read(socket, lambda seen: len(seen) >= 20)
     assert answer == {"result": None, "id": 9}
     assert {frame["s"] for frame in frames} == {"BTCUSDT"}
 
@@ -111,8 +122,7 @@ async def test_too_many_messages_end_the_connection() -> None:
     async with Simulator(replace(CONFIG, rate=0)) as simulator:
         async with connect(f"{simulator.spot_url}/ws") as socket:
             with pytest.raises(ConnectionClosed) as closed:
-                for number in range(50):
-                    await ask(socket, method="LIST_SUBSCRIPTIONS", id=number)
+                await flood(socket)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1008
         assert rules_of(simulator) == [Rule.MESSAGE_RATE]
@@ -120,7 +130,9 @@ async def test_too_many_messages_end_the_connection() -> None:
 
 async def test_too_many_streams_end_the_connection(eventually: Eventually) -> None:
     async with Simulator(CONFIG.with_rules(streams_max=2)) as simulator:
-        async with connect(f"{simulator.spot_url}/stream?streams=a@trade/b@trade/c@trade") as socket:
+        async with connect(
+            f"{simulator.spot_url}/stream?streams=a@trade/b@trade/c@trade"
+        ) as socket:
             await socket.wait_closed()
         assert rules_of(simulator) == [Rule.STREAM_COUNT]
 
@@ -140,28 +152,30 @@ async def test_pings_carry_payloads_and_silence_is_dropped(
     http: aiohttp.ClientSession, eventually: Eventually
 ) -> None:
     config = CONFIG.with_rules(ping_interval_seconds=0.1, pong_timeout_seconds=0.3)
-    async with Simulator(config) as simulator:
-        async with (
-            connect(f"{simulator.spot_url}/ws", ping_interval=None) as answering,
-            http.ws_connect(f"{simulator.spot_url}/ws", autoping=False) as silent,
-        ):
-            first = await silent.receive()
-            assert (first.type, first.data.isdigit()) == (aiohttp.WSMsgType.PING, True)
-            await eventually(lambda: rules_of(simulator) == [Rule.NO_PONG])
-            await answering.send('{"method":"LIST_SUBSCRIPTIONS","id":1}')
-            assert json.loads(await answering.recv())["result"] == []
-            await eventually(lambda: len(simulator.connections()) == 1)
+    async with (
+        Simulator(config) as simulator,
+        connect(f"{simulator.spot_url}/ws", ping_interval=None) as answering,
+        http.ws_connect(f"{simulator.spot_url}/ws", autoping=False) as silent,
+    ):
+        first = await silent.receive()
+        assert (first.type, first.data.isdigit()) == (aiohttp.WSMsgType.PING, True)
+        await eventually(lambda: rules_of(simulator) == [Rule.NO_PONG])
+        await answering.send('{"method":"LIST_SUBSCRIPTIONS","id":1}')
+        assert json.loads(await answering.recv())["result"] == []
+        await eventually(lambda: len(simulator.connections()) == 1)
 
 
 async def test_end_of_life_is_announced_then_kept(read: Any) -> None:
     config = replace(CONFIG, rate=0).with_rules(lifetime_seconds=0.4, shutdown_notice_seconds=0.3)
-    async with Simulator(config) as simulator:
-        async with connect(f"{simulator.spot_url}/stream") as socket:
-            [notice] = await read(socket, lambda seen: len(seen) == 1)
-            assert notice["stream"] == "!serverShutdown"
-            assert notice["data"]["e"] == "serverShutdown"
-            with pytest.raises(ConnectionClosed):
-                await socket.recv()
+    async with (
+        Simulator(config) as simulator,
+        connect(f"{simulator.spot_url}/stream") as socket,
+    ):
+        [notice] = await read(socket, lambda seen: len(seen) == 1)
+        assert notice["stream"] == "!serverShutdown"
+        assert notice["data"]["e"] == "serverShutdown"
+        with pytest.raises(ConnectionClosed):
+            await socket.recv()
 
 
 @pytest.mark.parametrize("market", ["spot", "usdm"])
@@ -190,9 +204,9 @@ async def test_book_from_snapshot_and_diffs_agrees(
     fresh = [diff for diff in diffs if diff["u"] > first["lastUpdateId"]]
     if market == "spot":
         assert fresh[0]["U"] <= first["lastUpdateId"] + 1
-        assert all(b["U"] == a["u"] + 1 for a, b in zip(diffs, diffs[1:], strict=False))
+        assert all(b["U"] == a["u"] + 1 for a, b in itertools.pairwise(diffs))
     else:
-        assert all(b["pu"] == a["u"] for a, b in zip(diffs, diffs[1:], strict=False))
+        assert all(b["pu"] == a["u"] for a, b in itertools.pairwise(diffs))
     for diff in fresh:
         for side, key in (("bids", "b"), ("asks", "a")):
             for price, size in diff[key]:

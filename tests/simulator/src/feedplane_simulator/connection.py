@@ -7,7 +7,7 @@ from typing import Any
 from feedplane_simulator.channels import StreamName
 from feedplane_simulator.config import Market, MarketRules
 from feedplane_simulator.events import VenueEvent
-from feedplane_simulator.faults import FaultBook, FrameVerdict
+from feedplane_simulator.faults import FaultBook, Frame, FrameVerdict
 from feedplane_simulator.frames import encode_text_frame
 from feedplane_simulator.rules import KeepAlive, RateMeter
 from feedplane_simulator.truth import DeliveredStream
@@ -112,7 +112,8 @@ class Connection:
             self._queued.append(frame)
             window.sent(event.sequence, now_ms)
             return
-        verdict = faults.judge_frame(self, event.stream, subscription.at, self._loop.time())
+        looked_at = Frame(event.stream, event.sequence, subscription.at)
+        verdict = faults.judge_frame(self, looked_at, self._loop.time())
         self._deliver_judged(event, frame, verdict, window, now_ms)
 
     def _deliver_judged(

@@ -1,10 +1,11 @@
 """Faults as data: what may go wrong, for whom, how often; and the judgement per frame."""
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
+from zlib import crc32
 
 import msgspec
 
@@ -71,6 +72,8 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     seconds: float | None = None
     """Time after which the fault ends by itself."""
     probability: float = 1.0
+    everywhere: bool = False
+    """Let chance strike an event for all connections alike, not each frame by itself."""
     delay_seconds: float = 0.5
     status: int = 429
     retry_after_seconds: int = 5
@@ -131,6 +134,14 @@ class ActiveFault:
         return {"id": self.number, "applied": self.applied, "ended": self.ended, **spec}
 
 
+class Frame(NamedTuple):
+    """What a fault looks at in a frame about to be sent."""
+
+    stream: str
+    sequence: int
+    subscribed_at: float
+
+
 @dataclass(slots=True)
 class FrameVerdict:
     """What becomes of one frame on one connection."""
@@ -140,7 +151,6 @@ class FrameVerdict:
     delay_seconds: float = 0.0
     hold: bool = False
     corrupt: bool = False
-    applied: list[int] = field(default_factory=list)
 
 
 class FaultBook:
@@ -183,24 +193,29 @@ class FaultBook:
     def _refresh(self) -> None:
         self.on_frames = any(a.fault.kind in ON_FRAMES for a in self.active.values())
 
-    def _hits(self, active: ActiveFault, target: Target, now: float) -> bool:
+    def _hits(
+        self, active: ActiveFault, target: Target, now: float, frame: Frame | None = None
+    ) -> bool:
         if not active.alive(now) or not active.matches(target):
             return False
         probability = active.fault.probability
-        return probability >= 1.0 or self.rng.random() < probability
+        if probability >= 1.0:
+            return True
+        if frame is not None and active.fault.everywhere:
+            key = f"{active.number}:{frame.stream}:{frame.sequence}"
+            return crc32(key.encode()) < probability * 2**32
+        return self.rng.random() < probability
 
-    def judge_frame(
-        self, target: Target, stream: str, subscribed_at: float, now: float
-    ) -> FrameVerdict:
+    def judge_frame(self, target: Target, frame: Frame, now: float) -> FrameVerdict:
         """Decide what becomes of one frame."""
         verdict = FrameVerdict()
         for active in self.active.values():
             fault = active.fault
-            if fault.kind not in ON_FRAMES or not fnmatchcase(stream, fault.streams):
+            if fault.kind not in ON_FRAMES or not fnmatchcase(frame.stream, fault.streams):
                 continue
-            if fault.until_resubscribed and subscribed_at > active.since:
+            if fault.until_resubscribed and frame.subscribed_at > active.since:
                 continue
-            if self._hits(active, target, now):
+            if self._hits(active, target, now, frame):
                 active.applied += 1
                 _apply_to_frame(fault, verdict)
         return verdict

@@ -79,9 +79,9 @@ def build_slots(pattern: str) -> tuple[Kind, ...]:
 
 def first_lap(last_id: int) -> int:
     """Return a lap whose ids all stand above `last_id` and keep their width for a run."""
-    lap = max(last_id // MIX_TRADES // 1000 * 1000 + 2000, 10**8)
+    lap = max(last_id // MIX_TRADES // 1000 * 1000 + 2000, 10**8 + 1000)
     if len(str(lap + LAPS_MAX)) != len(str(lap)):
-        lap = 10 ** len(str(lap))
+        lap = 10 ** len(str(lap)) + 1000
     return lap
 
 
