@@ -27,7 +27,7 @@ def test_readiness_says_what_the_condition_says(item: dict[str, Any], words: str
 
 def test_pods_table_counts_ready_and_restarts() -> None:
     states = [{"ready": True, "restartCount": 1}, {"ready": False, "restartCount": 2}]
-    pods = [
+    pods: list[dict[str, Any]] = [
         {"metadata": {"name": "a"}, "status": {"containerStatuses": states}},
         {"metadata": {"name": "b"}, "status": {"containerStatuses": states[:1]}},
         {"metadata": {"name": "c"}},

@@ -4,60 +4,49 @@ Shows what happens while it happens, and may be run again: what is there already
 """
 
 import json
-import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 import yaml
-from rich.table import Table
+from rich.console import Console
 
 from feedplane_cluster.cache import default_cache
+from feedplane_cluster.demo_inputs import (
+    NAMESPACE,
+    RECORDINGS_FOLDER,
+    DemoOptions,
+    Manifest,
+    chart_settings,
+    demo_manifests,
+    recordings_volume,
+)
+from feedplane_cluster.demo_views import (
+    DATABASE_POD,
+    NEWEST_ROWS,
+    ROW_COUNTS,
+    further,
+    pods_table,
+    readiness,
+)
 from feedplane_cluster.errors import ClusterError, CommandError, NotReadyError
+from feedplane_cluster.local_cluster import down, up, use_context
 from feedplane_cluster.process import run
-from feedplane_cluster.progress import console, note, step
-from feedplane_cluster.toolchain import HELM, Toolchain
+from feedplane_cluster.product_images import find_workspace
+from feedplane_cluster.progress import note, step
+from feedplane_cluster.toolchain import Toolchain
 
 CLUSTER = "feedplane-demo"
 RELEASE = "feedplane"
-NAMESPACE = "feeds"
-DATABASE_POD = "feedplane-database-0"
-RECORDINGS_CLAIM = "recordings"
-RECORDINGS_FOLDER = "/var/lib/feedplane-recordings"
 READY_SECONDS = 120
 FIRST_ROW_SECONDS = 120
 
-Manifest = dict[str, Any]
-
-NEWEST_ROWS = """
-select instrument_id as instrument, price, size, aggressor_side as side, trade_id as id,
-       to_char(ts_event at time zone 'utc', 'HH24:MI:SS.MS') as ts_event,
-       round(extract(epoch from ts_recv - ts_event) * 1000)::int as lag_ms
-from feedplane.trades order by ts_recv desc limit 8
-"""
-ROW_COUNTS = """
-select (select count(*) from feedplane.trades) as trades,
-       (select count(*) from feedplane.quotes) as quotes,
-       (select count(*) from feedplane.bars) as bars,
-       (select count(*) from feedplane.book_deltas) as book_deltas,
-       (select count(*) from feedplane.gaps where filled_at is null and reason is null) as open_gaps
-"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DemoOptions:
-    """What a person may choose."""
-
-    root: Path
-    """The checkout, with the chart and the examples."""
-    live: bool = False
-    """Feeds go to the real venue."""
-    recordings: Path | None = None
-    """Folder of recorded frames that the simulator replays."""
+# What the demo has to show goes to standard output; its progress does not.
+screen = Console(highlight=False)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,7 +55,6 @@ class DemoMeasures:
 
     seconds: float = 0.0
     apply_to_first_row_seconds: float = 0.0
-    steps: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,51 +86,211 @@ class Kubectl:
         return self("exec", DATABASE_POD, "--container", "database", "--", *psql)
 
 
-def recorded_symbols(folder: Path) -> dict[str, list[str]]:
-    """Read which instruments a folder of recordings carries, per market.
+class Demo:
+    """One run of the demo against a cluster that is up."""
 
-    The first line of each `<market>-<day>.ws.txt` is the address it was recorded from.
-    """
-    symbols: dict[str, list[str]] = {}
-    for path in sorted(folder.glob("*.ws.txt")):
-        with path.open() as file:
-            address = file.readline()
-        streams = re.findall(r"[=/]([a-z0-9_]+)@", address)
-        venue = f"binance-{path.name.split('-')[0]}"
-        known = symbols.setdefault(venue, [])
-        known += sorted({stream.upper() for stream in streams} - set(known))
-    return symbols
+    def __init__(
+        self,
+        options: DemoOptions,
+        *,
+        kubectl: Kubectl,
+        programs: Path,
+        images: Mapping[str, str],
+        nodes: Sequence[str],
+    ) -> None:
+        self._options = options
+        self._kubectl = kubectl
+        self._programs = programs
+        self._images = images
+        self._nodes = nodes
+
+    def run(self) -> DemoMeasures:
+        """Install, apply, wait and show.
+
+        Raises: ClusterError where a step does not come to its end.
+        """
+        measures = DemoMeasures()
+        started = time.monotonic()
+        self._install()
+        measures.apply_to_first_row_seconds = self._feed()
+        self._wait_ready()
+        self._show()
+        measures.seconds = time.monotonic() - started
+        return measures
+
+    def _install(self) -> None:
+        namespace = {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {
+                "name": NAMESPACE,
+                "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
+            },
+        }
+        self._kubectl.apply([namespace])
+        if self._options.recordings:
+            self._offer_recordings(self._options.recordings)
+        settings = chart_settings(self._options, self._images)
+        with step("Installing the chart: operator, simulated venue, TimescaleDB"):
+            run(
+                *(
+                    self._programs / "helm",
+                    "--kubeconfig",
+                    self._kubectl.kubeconfig,
+                    "--namespace",
+                    NAMESPACE,
+                ),
+                *("upgrade", "--install", RELEASE, self._options.root / "charts/feedplane"),
+                *("--wait", "--timeout", "5m", "--set", ",".join(settings)),
+                timeout_seconds=330,
+            )
+
+    def _offer_recordings(self, folder: Path) -> None:
+        if not self._nodes:
+            raise ClusterError(
+                "Recordings are copied into kind's nodes; this cluster is not kind's"
+            )
+        with step(f"Copying the recordings of {folder} into the cluster"):
+            for node in self._nodes:
+                run("docker", "exec", node, "mkdir", "-p", RECORDINGS_FOLDER)
+                run("docker", "cp", f"{folder}/.", f"{node}:{RECORDINGS_FOLDER}")
+                run("docker", "exec", node, "chmod", "-R", "a+rX", RECORDINGS_FOLDER)
+            self._kubectl.apply(recordings_volume())
+
+    def _feed(self) -> float:
+        with step("Applying two FeedSources and two Subscriptions"):
+            applied = datetime.now(UTC)
+            clock = time.monotonic()
+            answer = self._kubectl.apply(demo_manifests(self._options))
+        for line in answer.splitlines():
+            note(line)
+        with step("Waiting for the first row in the database"):
+            self._wait_row(applied)
+        return time.monotonic() - clock
+
+    def _wait_row(self, since: datetime) -> None:
+        newer = f"ts_recv >= '{since.isoformat()}'"
+        sql = f"select 1 from feedplane.trades where {newer} limit 1"  # noqa: S608 - our own clock
+        deadline = time.monotonic() + FIRST_ROW_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                if self._kubectl.query(sql, "--tuples-only", "--no-align").strip():
+                    return
+            except CommandError:
+                pass  # The first feeder to connect makes the tables.
+            time.sleep(0.3)
+        raise NotReadyError("a first row", FIRST_ROW_SECONDS, self._kubectl("get", "pods,fs,sub"))
+
+    def _wait_ready(self) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        told: dict[str, str] = {}
+        with step("Waiting for every FeedSource and Subscription to be Ready"):
+            while True:
+                states = {
+                    f"{item['kind']} {item['metadata']['name']}": readiness(item)
+                    for item in self._kubectl.items("feedsources,subscriptions")
+                }
+                for name, state in states.items():
+                    if told.get(name) != state:
+                        note(f"{name}: {state}")
+                told = states
+                if states and all(state.startswith("ready") for state in states.values()):
+                    return
+                if time.monotonic() > deadline:
+                    detail = self._kubectl("get", "pods,fs,sub", "--output", "wide")
+                    raise NotReadyError("ready feeds", READY_SECONDS, detail)
+                time.sleep(1)
+
+    def _show(self) -> None:
+        for kind in ("feedsources", "subscriptions"):
+            heading(f"kubectl get {kind}")
+            screen.print(self._kubectl("get", kind).rstrip())
+        heading("What runs")
+        screen.print(pods_table(self._kubectl.items("pods")))
+        heading("Rows so far")
+        screen.print(self._kubectl.query(ROW_COUNTS).rstrip())
+        heading("The last trades in the database")
+        screen.print(self._kubectl.query(NEWEST_ROWS).rstrip())
+        heading("To look further")
+        screen.print(further(self._programs, self._kubectl.kubeconfig), soft_wrap=True)
 
 
-def demo_manifests(options: DemoOptions) -> list[Manifest]:
-    """Return the FeedSources and Subscriptions of the demo, changed as the options say."""
-    texts = [path.read_text() for path in sorted((options.root / "examples/demo").glob("*.yaml"))]
-    manifests = [doc for text in texts for doc in yaml.safe_load_all(text)]
-    recorded = recorded_symbols(options.recordings) if options.recordings else {}
-    for manifest in manifests:
-        spec = manifest["spec"]
-        if options.live:
-            spec.pop("endpoints", None)
-        if recorded and manifest["kind"] == "Subscription":
-            spec.pop("selector", None)
-            spec["instruments"] = recorded[spec["feedSourceRef"]["name"]]
-    return manifests
+def heading(text: str) -> None:
+    """Print a heading."""
+    screen.print(f"\n[bold]{text}[/]")
 
 
-def image_settings(images: Mapping[str, str]) -> list[str]:
-    """Turn image references into settings of the chart."""
-    settings = []
-    for part, reference in images.items():
-        repository, _, tag = reference.rpartition(":")
-        settings += [f"images.{part}.repository={repository}", f"images.{part}.tag={tag}"]
-    return settings
+def run_demo(options: DemoOptions, *, context: str | None = None) -> DemoMeasures:
+    """Bring the cluster up and run the demo in it."""
+    cache = default_cache()
+    programs = Toolchain(cache).bin_folder()
+    started = time.monotonic()
+    cluster = up(cache, name=CLUSTER, context=context)
+    demo = Demo(
+        options,
+        kubectl=Kubectl(programs / "kubectl", cluster.kubeconfig),
+        programs=programs,
+        images=cluster.images,
+        nodes=cluster.nodes,
+    )
+    measures = demo.run()
+    measures.seconds = time.monotonic() - started
+    note(f"first row {measures.apply_to_first_row_seconds:.1f} s after `kubectl apply`")
+    note(f"the whole demo took {measures.seconds:.0f} s")
+    return measures
 
 
-def chart_settings(options: DemoOptions, images: Mapping[str, str]) -> list[str]:
-    """Return the chart's settings for the demo."""
-    settings = ["demo.enabled=true", *image_settings(images)]
-    if options.live:
-        settings.append("demo.simulator.enabled=false")
-    if options.recordings:
-        settings.append(f"demo.simulator.recordingsClaim={RECORDINGS_CLAIM}")
-    return settings
+def undo_demo(*, context: str | None = None) -> None:
+    """Remove what the demo made: its cluster, or its part of a cluster that is not ours."""
+    cache = default_cache()
+    if context is None:
+        down(cache, name=CLUSTER)
+        return
+    programs = Toolchain(cache).bin_folder()
+    kubectl = Kubectl(programs / "kubectl", use_context(cache, context).kubeconfig)
+    with step(f"Removing namespace {NAMESPACE} and release {RELEASE} from {context}"):
+        run(
+            *(programs / "helm", "--kubeconfig", kubectl.kubeconfig, "--namespace", NAMESPACE),
+            *("uninstall", RELEASE, "--ignore-not-found", "--wait"),
+        )
+        kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", timeout_seconds=120)
+    note("the three resource definitions stay: deleting one deletes everybody's resources")
+
+
+Context = Annotated[
+    str | None,
+    typer.Option(envvar="FEEDPLANE_CONTEXT", help="A context of your kubeconfig, not kind."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the demo's commands to the command line."""
+
+    @app.command()
+    def demo(
+        *,
+        live: Annotated[
+            bool, typer.Option(envvar="LIVE", help="Feeds go to the real venue.")
+        ] = False,
+        recordings: Annotated[
+            Path | None,
+            typer.Option(
+                envvar="RECORDINGS",
+                help="Folder of recorded frames to replay.",
+                exists=True,
+                file_okay=False,
+                resolve_path=True,
+            ),
+        ] = None,
+        context: Context = None,
+    ) -> None:
+        """Show two feeds from `kubectl apply` to rows in a database."""
+        if live and recordings:
+            raise typer.BadParameter("LIVE and RECORDINGS exclude each other")
+        root = find_workspace(Path.cwd())
+        run_demo(DemoOptions(root=root, live=live, recordings=recordings), context=context)
+
+    @app.command()
+    def clean_demo(*, context: Context = None) -> None:
+        """Undo the demo."""
+        undo_demo(context=context)
