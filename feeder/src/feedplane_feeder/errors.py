@@ -9,6 +9,7 @@ FeederError
 │   └── CredentialsRefusedError the login was refused                       RETRY
 ├── SinkUnavailableError    the sink cannot be reached now                  RETRY
 ├── SinkRefusedError        the sink can never work as it is                FATAL
+├── SpillUnusableError      the spill folder cannot be used                 FATAL
 ├── ClusterUnavailableError the Kubernetes API cannot be reached now        RETRY
 ├── ClusterRefusedError     the Kubernetes API said no                      RETRY
 └── UnknownVenueError       no adapter of that name                         FATAL
@@ -158,6 +159,21 @@ class ClusterRefusedError(FeederError):
 
     def __str__(self) -> str:
         return f"Expected the Kubernetes API to allow {self.path}, was {self.status} {self.reason}"
+
+
+class SpillUnusableError(FeederError):
+    """The spill folder cannot be written, is in use by another process, or is damaged."""
+
+    retry = Retry.FATAL
+    code = "spill_unusable"
+
+    def __init__(self, folder: str, reason: str) -> None:
+        super().__init__(folder, reason)
+        self.folder = folder
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"Expected a spill folder at {self.folder}, was {self.reason}"
 
 
 class UnknownVenueError(FeederError):

@@ -1,0 +1,287 @@
+"""SinkWriter: carries what the tape lets pass into one sink, and never makes the reader wait long.
+
+Batches by rows or by time, writes, tries again when the sink is away, and names what was missed
+between the held tape and this process's first record. Must not know venues or sessions.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Final
+
+from feedplane_api.worker import BufferConfig, PostgresSinkConfig, SinkReport, WorkerConfig
+from feedplane_feeder.backlog import Backlog
+from feedplane_feeder.core.ports import Batch, Clock, Sink, Written
+from feedplane_feeder.core.restart import SeenChannels, restart_gap
+from feedplane_feeder.errors import SinkUnavailableError
+from feedplane_feeder.events import Event
+from feedplane_feeder.log import get_log
+from feedplane_feeder.metrics import Metrics
+from feedplane_feeder.records import Gap, GapCause
+from feedplane_feeder.sinks.factory import build_sink
+
+ROOM_SECONDS: Final = 2.0
+"""How long a reader may be asked to pause; a venue ends connections of slow readers."""
+FIRST_RETRY_SECONDS: Final = 0.1
+LONGEST_RETRY_SECONDS: Final = 5.0
+_OWN_CAUSES: Final = (GapCause.RESTART.value, GapCause.SPILL.value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """When a batch is written: at so many rows, or so long after its first one."""
+
+    rows: int = 5_000
+    milliseconds: int = 100
+
+
+class SinkWriter:
+    """Stands between the tape and one sink."""
+
+    def __init__(
+        self,
+        sink: Sink,
+        config: BufferConfig,
+        *,
+        clock: Clock,
+        metrics: Metrics,
+        venue: str,
+        pace: Pace | None = None,
+    ) -> None:
+        self.on_gap: Callable[[Gap], None] | None = None
+        """Told of every gap the writer itself finds (restart, spill)."""
+        self._sink = sink
+        self._clock = clock
+        self._venue = venue
+        self._metrics = metrics
+        self._pace = pace or Pace()
+        self._log = get_log("writer", venue=venue, sink=sink.name)
+        self._backlog = Backlog(config, sink.name)
+        self._chunk_records = max(self._pace.rows, config.queue_records)
+        self._seen = SeenChannels()
+        self._connected = False
+        self._draining = False
+        self._told_full = False
+        self._oldest: float | None = None
+        self._wake = asyncio.Event()
+        self._moved = asyncio.Event()
+        self._total = Written()
+        self._last_write_ns: int | None = None
+        self._last_error: str | None = None
+
+    @property
+    def full(self) -> bool:
+        """Whether the reader should pause, by awaiting `room`."""
+        return self._backlog.full(connected=self._connected)
+
+    def offer(self, batch: Batch) -> None:
+        """Take a batch; never blocks."""
+        backlog = self._backlog
+        was_spilling, lost = backlog.spilling, backlog.losses.lost_count
+        backlog.offer(batch, self._clock.now_ns(), connected=self._connected)
+        if self._oldest is None:
+            self._oldest = asyncio.get_running_loop().time()
+            self._wake.set()
+        elif backlog.queued_records >= self._pace.rows:
+            self._wake.set()
+        if backlog.spilling and not was_spilling:
+            self._log.warning(Event.SPILL_STARTED, queued_records=backlog.queued_records)
+        if backlog.losses.lost_count > lost:
+            self._tell_lost(backlog.losses.lost_count - lost)
+
+    async def room(self) -> None:
+        """Return when the queue has room, and after two seconds in any case."""
+        try:
+            async with asyncio.timeout(ROOM_SECONDS):
+                while self.full:
+                    self._moved.clear()
+                    await self._moved.wait()
+        except TimeoutError:
+            self._backlog.start_spilling()
+
+    async def run(self) -> None:
+        """Write until cancelled.
+
+        Raises:
+            SinkRefusedError: the sink can never work as it is.
+            SpillUnusableError: the spill folder cannot be used.
+        """
+        self._backlog.open()
+        try:
+            await self._until_written(Batch())
+            while True:
+                await self._gather()
+                batch = self._backlog.next(self._chunk_records, self._clock.now_ns())
+                self._oldest = None
+                self._moved.set()
+                if batch is not None:
+                    await self._until_written(batch)
+                    self._settle()
+        finally:
+            await self._sink.close()
+            self._backlog.close()
+
+    async def drain(self, timeout_seconds: float) -> bool:
+        """Write what waits; what the sink does not take in time is kept on disk.
+
+        Returns True when the sink has everything.
+        """
+        self._draining = True
+        self._wake.set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_seconds):
+                while not self._backlog.empty:
+                    self._moved.clear()
+                    await self._moved.wait()
+        if self._backlog.empty:
+            return True
+        self._backlog.save()
+        return False
+
+    def report(self) -> SinkReport:
+        """Return the sink as it looks from here."""
+        backlog = self._backlog
+        last = self._last_write_ns
+        return SinkReport(
+            name=self._sink.name,
+            kind=self._sink.kind,
+            connected=self._connected,
+            records_written=self._total.new + self._total.updated,
+            records_duplicate=self._total.duplicate,
+            records_quarantined=self._total.quarantined,
+            queued_records=backlog.queued_records,
+            spilled_bytes=backlog.spilled_bytes,
+            lost_records=backlog.losses.lost_count,
+            last_write_time=None if last is None else datetime.fromtimestamp(last / 1e9, UTC),
+            last_error=self._last_error,
+        )
+
+    # Waits until there is a batch worth writing.
+    async def _gather(self) -> None:
+        backlog, loop = self._backlog, asyncio.get_running_loop()
+        while True:
+            if backlog.queued_records >= self._pace.rows or backlog.replaying:
+                return
+            if self._draining and not backlog.empty:
+                return
+            remaining: float | None = None
+            if self._oldest is not None:
+                remaining = self._oldest + self._pace.milliseconds / 1000 - loop.time()
+                if remaining <= 0:
+                    return
+            self._wake.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(remaining):
+                    await self._wake.wait()
+
+    async def _until_written(self, batch: Batch) -> None:
+        pause = FIRST_RETRY_SECONDS
+        while True:
+            try:
+                await self._write(batch)
+            except SinkUnavailableError as error:
+                self._tell_unavailable(error)
+                # It may have been committed before the answer was lost.
+                batch = replace(batch, replayed=True)
+                await self._clock.sleep(pause)
+                pause = min(pause * 2, LONGEST_RETRY_SECONDS)
+            else:
+                return
+
+    async def _write(self, batch: Batch) -> None:
+        if not self._connected:
+            await self._sink.open()
+            self._connected = True
+            self._log.info(Event.SINK_OPENED)
+        if not (batch.records or batch.gaps or batch.quarantined or batch.publishers):
+            return
+        first = self._seen.first_records(batch.records)
+        found: list[Gap] = []
+        if first:
+            held = await self._sink.last(tuple(first))
+            now_ns = self._clock.now_ns()
+            gaps = (restart_gap(held.get(key), record, now_ns) for key, record in first.items())
+            found = [gap for gap in gaps if gap is not None]
+        judged = replace(batch, gaps=[*found, *batch.gaps]) if found else batch
+        started = asyncio.get_running_loop().time()
+        written = await self._sink.write(judged)
+        self._count(written, asyncio.get_running_loop().time() - started)
+        self._seen.add(first)
+        for gap in judged.gaps:
+            if gap.cause in _OWN_CAUSES:
+                self._tell_gap(gap)
+
+    # A part of the backlog is in the sink; the next one may follow.
+    def _settle(self) -> None:
+        was_spilling = self._backlog.spilling or self._backlog.left_over
+        if not self._backlog.done():
+            self._seen.forget()
+        if was_spilling and self._backlog.caught_up:
+            self._log.info(Event.SPILL_REPLAYED)
+            self._told_full = False
+        labels = (self._venue, self._sink.name)
+        self._metrics.queue_records.labels(*labels).set(self._backlog.queued_records)
+        self._metrics.spilled_bytes.labels(*labels).set(self._backlog.spilled_bytes)
+        self._moved.set()
+
+    def _count(self, written: Written, seconds: float) -> None:
+        self._total += written
+        self._last_write_ns = self._clock.now_ns()
+        self._last_error = None
+        venue, name = self._venue, self._sink.name
+        self._metrics.sink_write_seconds.labels(venue, name).observe(seconds)
+        for result in ("new", "updated", "duplicate", "quarantined"):
+            count = getattr(written, result)
+            if count:
+                self._metrics.sink_rows_total.labels(venue, name, result).inc(count)
+
+    def _tell_unavailable(self, error: SinkUnavailableError) -> None:
+        if self._connected or self._last_error is None:
+            self._log.warning(Event.SINK_LOST, error=error)
+        self._connected = False
+        self._last_error = str(error)
+        self._metrics.sink_errors_total.labels(self._venue, self._sink.name).inc()
+        self._moved.set()
+
+    def _tell_gap(self, gap: Gap) -> None:
+        self._metrics.gaps_total.labels(self._venue, gap.channel.partition("-")[0]).inc()
+        self._log.warning(
+            Event.GAP_DETECTED,
+            instrument_id=gap.instrument_id,
+            channel=gap.channel,
+            cause=gap.cause,
+            from_id=gap.from_id,
+            to_id=gap.to_id,
+        )
+        if self.on_gap is not None:
+            self.on_gap(gap)
+
+    def _tell_lost(self, count: int) -> None:
+        self._metrics.lost_records_total.labels(self._venue, self._sink.name).inc(count)
+        if not self._told_full:
+            self._told_full = True
+            self._log.error(Event.SPILL_FULL, spilled_bytes=self._backlog.spilled_bytes)
+
+
+def build_writers(
+    config: WorkerConfig, *, clock: Clock, metrics: Metrics
+) -> tuple[SinkWriter, ...]:
+    """Return a writer for each sink of a configuration."""
+    writers = []
+    for sink_config in config.sinks:
+        pace = None
+        if isinstance(sink_config, PostgresSinkConfig):
+            pace = Pace(rows=sink_config.batch_rows, milliseconds=sink_config.batch_milliseconds)
+        writers.append(
+            SinkWriter(
+                build_sink(sink_config, config),
+                config.buffer,
+                clock=clock,
+                metrics=metrics,
+                venue=config.venue,
+                pace=pace,
+            )
+        )
+    return tuple(writers)
