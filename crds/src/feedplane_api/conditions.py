@@ -25,7 +25,7 @@ class _Explained(StrEnum):
     # A word for machines with the sentence that explains it to a person.
     sentence: str
 
-    def __new__(cls, word: str, sentence: str) -> Self:
+    def __new__(cls, word: str, sentence: str = "") -> Self:
         member = str.__new__(cls, word)
         member._value_ = word
         member.sentence = sentence

@@ -126,6 +126,8 @@ def _problem(detail: ErrorDetails) -> Problem:
 def _path(loc: tuple[int | str, ...]) -> str:
     path = ""
     for part in loc:
+        if part == "[key]":  # the key of a map is wrong, not its value
+            continue
         path += f"[{part}]" if isinstance(part, int) else f".{part}"
     return path
 

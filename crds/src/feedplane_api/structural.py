@@ -4,7 +4,6 @@ The result is what the server gives back for it, to the letter, so that a tool w
 two finds no difference. Must not know any kind.
 """
 
-from copy import deepcopy
 from typing import Any
 
 from pydantic import BaseModel
@@ -40,10 +39,10 @@ def _convert(node: JsonDict, definitions: JsonDict) -> JsonDict:
 
 def _inline(node: JsonDict, definitions: JsonDict) -> JsonDict:
     if "$ref" not in node:
-        return deepcopy(node)
+        return dict(node)
     target = definitions[node["$ref"].rsplit("/", 1)[-1]]
     beside = {key: value for key, value in node.items() if key != "$ref"}
-    return {**deepcopy(target), **deepcopy(beside)}
+    return {**target, **beside}
 
 
 def _without_null(schema: JsonDict, definitions: JsonDict) -> JsonDict:

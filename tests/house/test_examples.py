@@ -1,0 +1,45 @@
+"""What a person may apply is valid, and refers to things that are there."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from feedplane_api.crd import KINDS
+from feedplane_api.feed_source import FeedSource
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+MODELS = {kind.kind.value: kind for kind in KINDS}
+
+JsonDict = dict[str, Any]
+
+
+def documents(kind: str) -> list[JsonDict]:
+    return [
+        document
+        for path in sorted(EXAMPLES.glob("*.yaml"))
+        for document in yaml.safe_load_all(path.read_text(encoding="utf-8"))
+        if document.get("kind") == kind
+    ]
+
+
+def names(kind: str) -> set[str]:
+    return {document["metadata"]["name"] for document in documents(kind)}
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_each_example_is_a_valid_object(kind: str) -> None:
+    assert documents(kind) != []
+    for document in documents(kind):
+        resource = MODELS[kind].parse(document)
+        assert MODELS[kind].parse(resource.render()) == resource
+
+
+def test_examples_refer_to_one_another() -> None:
+    for document in [*documents("Subscription"), *documents("Backfill")]:
+        assert document["spec"]["feedSourceRef"]["name"] in names("FeedSource")
+    for document in documents("FeedSource"):
+        for sink in FeedSource.parse(document).spec.sinks:
+            assert sink.postgres is not None
+            assert sink.postgres.dsn_secret_ref.name in names("Secret")
