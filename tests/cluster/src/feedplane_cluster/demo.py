@@ -104,6 +104,13 @@ class Demo:
         self._images = images
         self._nodes = nodes
 
+    def withdraw(self) -> None:
+        """Remove the feeds and wait until no feeder runs; everything else stays."""
+        self._kubectl(
+            *("delete", "feedsources,subscriptions", "--all", "--cascade=foreground"),
+            timeout_seconds=120,
+        )
+
     def run(self) -> DemoMeasures:
         """Install, apply, wait and show.
 
@@ -220,8 +227,10 @@ def heading(text: str) -> None:
     screen.print(f"\n[bold]{text}[/]")
 
 
-def run_demo(options: DemoOptions, *, context: str | None = None) -> DemoMeasures:
-    """Bring the cluster up and run the demo in it."""
+def run_demo(
+    options: DemoOptions, *, context: str | None = None, afresh: bool = False
+) -> DemoMeasures:
+    """Bring the cluster up and run the demo in it; afresh withdraws the feeds of a run before."""
     cache = default_cache()
     programs = Toolchain(cache).bin_folder()
     started = time.monotonic()
@@ -233,6 +242,8 @@ def run_demo(options: DemoOptions, *, context: str | None = None) -> DemoMeasure
         images=cluster.images,
         nodes=cluster.nodes,
     )
+    if afresh:
+        demo.withdraw()
     measures = demo.run()
     measures.seconds = time.monotonic() - started
     note(f"first row {measures.apply_to_first_row_seconds:.1f} s after `kubectl apply`")
