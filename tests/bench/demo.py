@@ -6,10 +6,10 @@ uv run python -m tests.bench.demo
 from pathlib import Path
 
 import typer
+from tests.bench.results import write_result
 
 from feedplane_cluster.demo import run_demo
 from feedplane_cluster.demo_inputs import DemoOptions
-from tests.bench.results import write_result
 
 ROOT = Path(__file__).parents[2]
 COMMAND = "python -m tests.bench.demo"
