@@ -21,7 +21,7 @@ from feedplane_cluster.machine import (
 )
 from feedplane_cluster.process import run, succeeds, wait_until
 from feedplane_cluster.progress import step
-from feedplane_cluster.versions import STOCK_NODE_IMAGE
+from feedplane_cluster.versions import LOCAL_NODE_IMAGE, STOCK_NODE_IMAGE
 
 RUNTIME = "feedplane-runc"
 RUN_FOLDER = Path("/var/run/docker")
@@ -100,10 +100,15 @@ class Docker:
             return None
 
     def registry(self) -> bool:
-        """Whether an image registry can be reached from here; asked once."""
+        """Whether images come from a registry here; asked once, and not where one was made."""
         if self._registry is None:
-            look = ("docker", "manifest", "inspect", STOCK_NODE_IMAGE)
-            self._registry = succeeds(*look, timeout_seconds=REGISTRY_SECONDS)
+            if self.image_id(STOCK_NODE_IMAGE):
+                self._registry = True
+            elif self.image_id(LOCAL_NODE_IMAGE):
+                self._registry = False
+            else:
+                look = ("docker", "manifest", "inspect", STOCK_NODE_IMAGE)
+                self._registry = succeeds(*look, timeout_seconds=REGISTRY_SECONDS)
         return self._registry
 
     def pull(self, image: str, *, timeout_seconds: float = 300) -> bool:

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from feedplane_cluster.cache import locked
 from feedplane_cluster.errors import CommandError, MissingToolError
 from feedplane_cluster.process import run
 from feedplane_cluster.progress import step
@@ -25,6 +26,7 @@ CGROUP_V1_CONTROLLERS = (
     "pids",
 )
 APT_TRIES = 3
+APT_LOCK = Path("/var/lock/feedplane-apt.lock")
 SERVICE_POLICY = Path("/usr/sbin/policy-rc.d")
 # 101 tells a package's install script that it may not start its service: we start it ourselves.
 REFUSE_START = "#!/bin/sh\nexit 101\n"
@@ -65,7 +67,11 @@ def install_packages(programs: Mapping[str, str], why: str) -> None:
             "Install Docker (it must answer `docker version`), or run as root on Debian, "
             "where everything else is set up by itself",
         )
-    with step(f"Installing {', '.join(missing)}"), services_not_started():
+    with (
+        locked(APT_LOCK, waiting_for="packages"),
+        step(f"Installing {', '.join(missing)}"),
+        services_not_started(),
+    ):
         apt_get("update")
         apt_get("install", "--yes", "--no-install-recommends", *missing)
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
-console = Console(stderr=True, highlight=False)
+console = Console(stderr=True, highlight=False, soft_wrap=True)
 # Two live displays cannot share a terminal: the second of two parallel steps prints plain lines.
 _spinner = threading.Lock()
 

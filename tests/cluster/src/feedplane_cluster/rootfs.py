@@ -60,9 +60,14 @@ def debian_packages(cache: Cache, suite: str, packages: Sequence[str]) -> Path:
     return cache.entry("debian-packages", recipe, build)
 
 
+def install_assembly_programs() -> None:
+    """Make sure that the programs that put root file systems together are here."""
+    install_packages(ASSEMBLY_PROGRAMS, "Assembling images without a registry")
+
+
 def debootstrap(suite: str, packages: Sequence[str], root: Path, *options: str) -> None:
     """Run debootstrap; FEEDPLANE_DEBIAN_MIRROR names another mirror than its own."""
-    install_packages(ASSEMBLY_PROGRAMS, "Assembling images without a registry")
+    install_assembly_programs()
     mirror = [url] if (url := os.environ.get("FEEDPLANE_DEBIAN_MIRROR")) else []
     wanted = f"--include={','.join(packages)}"
     try:

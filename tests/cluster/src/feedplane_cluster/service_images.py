@@ -21,6 +21,9 @@ PYTHON_UNPACKS = (
 )
 """No shell, no package manager: what Python needs and nothing else."""
 
+PYTHON_ENVIRONMENT = (
+    "ENV PATH=/usr/local/bin:/usr/bin SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt"
+)
 USER = "65532"
 PASSWD = "root:x:0:0::/:/sbin/nologin\nnonroot:x:65532:65532::/:/sbin/nologin\n"  # noqa: S105
 GROUP = "root:x:0:\nnonroot:x:65532:\n"
@@ -52,7 +55,7 @@ def python_image(cache: Cache, docker: Docker, *, pullable: bool) -> str:
         tag=versions.LOCAL_PYTHON_IMAGE,
         inputs={
             "packages": [*PYTHON_REQUIRES, *PYTHON_UNPACKS],
-            "files": [PASSWD, GROUP],
+            "files": [PASSWD, GROUP, PYTHON_ENVIRONMENT],
             "suite": "bookworm",
         },
         make=lambda work, label: make_python_image(cache, work, label),
@@ -82,7 +85,8 @@ def make_python_image(cache: Cache, work: Path, label: str) -> None:
     import_image(
         root,
         versions.LOCAL_PYTHON_IMAGE,
-        *("ENV PATH=/usr/local/bin:/usr/bin", f"USER {USER}:{USER}", f"LABEL {label}"),
+        PYTHON_ENVIRONMENT,
+        *(f"USER {USER}:{USER}", f"LABEL {label}"),
     )
 
 
