@@ -35,6 +35,8 @@ CHANNELS: Final = frozenset(
 BAR_INTERVALS: Final = frozenset(
     "1m 3m 5m 15m 30m 1h 2h 4h 6h 8h 12h 1d 3d 1w 1M".split()  # noqa: SIM905 - reads better
 )
+USED_WEIGHT_HEADER: Final = "X-MBX-USED-WEIGHT-1M"
+BANNED_UNTIL_PATTERN: Final = r"banned until (\d{13})"
 SNAPSHOT_LEVELS: Final = 1_000
 
 

@@ -8,8 +8,10 @@ from typing import Final
 
 from feedplane_api.worker import Endpoints
 from feedplane_feeder.adapters.binance import (
+    BANNED_UNTIL_PATTERN,
     BAR_INTERVALS,
     CHANNELS,
+    USED_WEIGHT_HEADER,
     BinanceAdapter,
     Dialect,
 )
@@ -37,6 +39,8 @@ ADAPTER: Final = BinanceAdapter(
             bar_intervals=BAR_INTERVALS | {"1s"},
             transport=TransportKind.WEBSOCKET,
             limits=LIMITS,
+            used_weight_header=USED_WEIGHT_HEADER,
+            banned_until_pattern=BANNED_UNTIL_PATTERN,
         ),
         groups={"trade": "stream", "quote": "stream", "bar": "stream", "book": "stream"},
         paths={"stream": "/stream"},

@@ -11,8 +11,10 @@ from typing import Final
 
 from feedplane_api.worker import Endpoints
 from feedplane_feeder.adapters.binance import (
+    BANNED_UNTIL_PATTERN,
     BAR_INTERVALS,
     CHANNELS,
+    USED_WEIGHT_HEADER,
     BinanceAdapter,
     Dialect,
 )
@@ -40,6 +42,8 @@ ADAPTER: Final = BinanceAdapter(
             bar_intervals=BAR_INTERVALS,
             transport=TransportKind.WEBSOCKET,
             limits=LIMITS,
+            used_weight_header=USED_WEIGHT_HEADER,
+            banned_until_pattern=BANNED_UNTIL_PATTERN,
         ),
         groups={"trade": "market", "quote": "public", "bar": "market", "book": "public"},
         paths={"market": "/market/stream", "public": "/public/stream"},

@@ -6,7 +6,8 @@ argument. Must not know what is tried again.
 
 from typing import Final, Protocol
 
-STABLE_NS: Final = 30_000_000_000
+STABLE_NS: Final = 5_000_000_000
+"""What held this long was no failure to begin with."""
 
 
 class Rng(Protocol):
@@ -19,21 +20,18 @@ class Rng(Protocol):
 class Backoff:
     """The delays of one thing that is tried again and again."""
 
-    def __init__(
-        self, *, initial_seconds: float = 0.5, cap_seconds: float = 30.0, factor: float = 2.0
-    ) -> None:
+    def __init__(self, *, initial_seconds: float = 0.5, cap_seconds: float = 30.0) -> None:
         self._initial = initial_seconds
         self._cap = cap_seconds
-        self._factor = factor
         self._failures = 0
 
-    def delay_seconds(self, rng: Rng) -> float:
-        """Return how long to wait before the next try."""
-        ceiling = min(self._cap, self._initial * self._factor ** min(self._failures, 63))
-        self._failures += 1
-        return rng.uniform(0.0, ceiling)
+    def lost(self, lasted_ns: int) -> None:
+        """Tell that the last try ended, and how long it had held."""
+        self._failures = 1 if lasted_ns >= STABLE_NS else self._failures + 1
 
-    def lasted(self, duration_ns: int) -> None:
-        """Tell how long the last try held; after a stable while the delays start over."""
-        if duration_ns >= STABLE_NS:
-            self._failures = 0
+    def delay_seconds(self, rng: Rng) -> float:
+        """Return how long to wait before the next try; nothing before the first."""
+        if self._failures == 0:
+            return 0.0
+        ceiling = self._initial * 2.0 ** min(self._failures - 1, 63)
+        return rng.uniform(0.0, min(self._cap, ceiling))

@@ -90,18 +90,25 @@ class Coverage:
                 Pulse(now_ns), ChannelState.PENDING, Reason.AWAITING_CONNECTION, now_ns
             )
 
-    def exclude(self, channel: Channel, state: ChannelState, reason: str, now_ns: int) -> None:
-        """Say that a wanted channel cannot be had: refused, or its instrument retired."""
+    def exclude(self, channel: Channel, state: ChannelState, reason: str, now_ns: int) -> bool:
+        """Say that a wanted channel cannot be had; True when that is news."""
         covered = self._channels.get(channel)
-        if covered is not None and (covered.state, covered.reason) != (state, reason):
-            covered.acknowledged = False
-            _set(covered, state, reason, now_ns)
+        if covered is None or (covered.state, covered.reason) == (state, reason):
+            return False
+        covered.acknowledged = False
+        _set(covered, state, reason, now_ns)
+        return True
 
     def include(self, channel: Channel, now_ns: int) -> None:
         """Say that an excluded channel can be had again."""
         covered = self._channels.get(channel)
         if covered is not None and covered.state in _EXCLUDED:
             _set(covered, ChannelState.PENDING, Reason.AWAITING_CONNECTION, now_ns)
+
+    def is_excluded(self, channel: Channel) -> bool:
+        """Tell whether a channel is not to be waited for: refused, retired or not wanted."""
+        covered = self._channels.get(channel)
+        return covered is None or covered.state in _EXCLUDED
 
     def requested(self, channel: Channel, now_ns: int) -> None:
         """Tell that the channel's connection is open and it is being subscribed."""

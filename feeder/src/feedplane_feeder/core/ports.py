@@ -58,6 +58,10 @@ class Capabilities:
     sessions_per_account: int | None = None
     """How many logins an account may have at once; None means any number."""
     needs_credentials: bool = False
+    used_weight_header: str | None = None
+    """REST answer header with the request weight used in this minute."""
+    banned_until_pattern: str | None = None
+    """Regular expression for the end of a ban in a REST answer, group 1 in Unix milliseconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +164,49 @@ class Session(Protocol):
 
     def frame_counts(self) -> Mapping[Channel, int]:
         """Return how many good frames each channel has delivered on this connection."""
+
+
+class StreamListener(Protocol):
+    """Who is told about frames."""
+
+    def frames_received(self, frames: list[bytes], ts_recv: int) -> None:
+        """Take the frames of one read off the socket."""
+
+
+class StreamConnection(Protocol):
+    """One open connection of a transport."""
+
+    @property
+    def last_read_ns(self) -> int:
+        """When anything at all was read last, pings included."""
+
+    async def run(self) -> str:
+        """Read until the connection ends; why it ended, in a few words."""
+
+    def send(self, text: str) -> None:
+        """Send one frame; after the end it goes nowhere."""
+
+    def pause_reading(self) -> None:
+        """Leave what comes in the socket, so that the venue's side feels the pressure."""
+
+    def resume_reading(self) -> None:
+        """Read on."""
+
+    async def close(self) -> None:
+        """Say good-bye and hang up."""
+
+
+class Transport(Protocol):
+    """How sockets are opened."""
+
+    async def connect(
+        self, url: str, headers: Mapping[str, str], listener: StreamListener
+    ) -> StreamConnection:
+        """Open a connection.
+
+        Raises:
+            VenueUnavailableError: it did not open; VenueThrottledError says when to try again.
+        """
 
 
 Fetch = Callable[[str, int], Awaitable[bytes]]

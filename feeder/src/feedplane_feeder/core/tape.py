@@ -51,23 +51,27 @@ class Taken:
 class TradeTrack:
     """One trade channel."""
 
-    __slots__ = ("cause", "sequence", "ts_recv")
+    __slots__ = ("cause", "sequence", "since", "ts_recv")
 
     def __init__(self) -> None:
         self.sequence = Sequence()
         self.cause = SEQUENCE
+        """What the next hole will be put down to."""
+        self.since = 0
+        """When `cause` was set."""
         self.ts_recv = 0
 
 
 class QuoteTrack:
     """One quote channel."""
 
-    __slots__ = ("cause", "last", "recent", "ts_event", "ts_recv")
+    __slots__ = ("cause", "last", "recent", "since", "ts_event", "ts_recv")
 
     def __init__(self) -> None:
         self.last = -1
         self.recent: deque[int] = deque(maxlen=RECENT_QUOTES)
         self.cause = SEQUENCE
+        self.since = 0
         self.ts_event = 0
         self.ts_recv = 0
 
@@ -75,18 +79,19 @@ class QuoteTrack:
 class BarTrack:
     """One bar channel."""
 
-    __slots__ = ("bar", "cause", "ts_recv")
+    __slots__ = ("bar", "cause", "since", "ts_recv")
 
     def __init__(self) -> None:
         self.bar: Bar | None = None
         self.cause = SEQUENCE
+        self.since = 0
         self.ts_recv = 0
 
 
 class BookTrack:
     """One book channel."""
 
-    __slots__ = ("asked", "book", "cause", "sequence", "ts_recv")
+    __slots__ = ("asked", "book", "cause", "sequence", "since", "ts_recv")
 
     def __init__(self) -> None:
         self.sequence = Sequence()
@@ -94,6 +99,7 @@ class BookTrack:
         self.asked = False
         """A snapshot was asked for and has not come."""
         self.cause = SEQUENCE
+        self.since = 0
         self.ts_recv = 0
 
 
@@ -171,11 +177,12 @@ class Tape:
         track = self._track(channel, instrument_id)
         return track.ts_recv if track else 0
 
-    def interrupt(self, channel: Channel, instrument_id: str, cause: GapCause) -> None:
+    def interrupt(self, channel: Channel, instrument_id: str, cause: GapCause, now_ns: int) -> None:
         """Tell that a channel was not covered for a moment; its next record shows what it cost."""
         track = self._track(channel, instrument_id)
         if track is not None:
             track.cause = cause.value
+            track.since = now_ns
 
     def forget(self, channel: Channel, instrument_id: str, now_ns: int) -> Taken:
         """Drop a channel that is not wanted any more; open holes become gaps."""
@@ -201,9 +208,11 @@ class Tape:
         for instrument_id, track in self._trades.items():
             holes = track.sequence.expire(now_ns, everything=closing)
             self._name_holes(holes, instrument_id, ChannelKind.TRADE.value, now_ns, taken)
+            _clear_cause(track)
         for instrument_id, book in self._books.items():
             holes = book.sequence.expire(now_ns, everything=closing)
             self._name_holes(holes, instrument_id, ChannelKind.BOOK.value, now_ns, taken)
+            _clear_cause(book)
             if holes and not closing:
                 self._resync(book, instrument_id, taken)
         return taken
@@ -365,6 +374,12 @@ class Tape:
                 return self._books.get(instrument_id)
             case name:
                 return self._bars.get((instrument_id, name))
+
+
+# An interruption that cost nothing leaves no cause behind for a later hole.
+def _clear_cause(track: TradeTrack | BookTrack) -> None:
+    if track.cause is not SEQUENCE and track.ts_recv > track.since:
+        track.cause = SEQUENCE
 
 
 def _says_the_same(last: Bar, bar: Bar) -> bool:

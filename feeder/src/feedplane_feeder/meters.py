@@ -1,0 +1,122 @@
+"""Meters: counts of the hot path, gathered as plain numbers and handed on once a second.
+
+Nothing here is called per record: batches add their sums. Must not know where the numbers go
+besides the metric objects.
+"""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Final
+
+from feedplane_feeder.core.tape import Taken
+from feedplane_feeder.metrics import Metrics
+from feedplane_feeder.records import Record
+
+WINDOW_NS: Final = 10_000_000_000
+LAG_SAMPLES: Final = 512
+
+
+class Meters:
+    """One feeder's counts."""
+
+    def __init__(self, metrics: Metrics, venue: str) -> None:
+        self._metrics = metrics
+        self._venue = venue
+        self._lags: deque[int] = deque(maxlen=LAG_SAMPLES)
+        self._seconds: deque[tuple[int, int, int, int]] = deque()
+        self._records = self._frames = self._bytes = self._malformed = 0
+        self._counts: dict[str, int] = {}
+        self.reconnects = 0
+        self.rotations = 0
+
+    def add_frames(self, frames: Sequence[bytes], malformed: int) -> None:
+        """Count what one read of a socket brought."""
+        self._frames += len(frames)
+        self._bytes += sum(map(len, frames))
+        self._malformed += malformed
+
+    def add_taken(self, taken: Taken) -> None:
+        """Count what the tape made of a batch."""
+        for channel, count in taken.counts.items():
+            self._records += count
+            self._counts[channel] = self._counts.get(channel, 0) + count
+        if taken.records:
+            self._sample_lag(taken.records[-1])
+        if taken.duplicates or taken.out_of_order:
+            self._add_rare(taken)
+        for gap in taken.gaps:
+            kind = gap.channel.partition("-")[0]
+            self._metrics.gaps_total.labels(self._venue, kind).inc()
+
+    def add_quarantined(self, channels: Sequence[str]) -> None:
+        """Count frames and records set aside."""
+        for channel in channels:
+            kind = channel.partition("-")[0] or "unknown"
+            self._metrics.quarantined_total.labels(self._venue, kind).inc()
+
+    def add_reconnect(self, cause: str) -> None:
+        """Count a connection that was lost."""
+        self.reconnects += 1
+        self._metrics.reconnects_total.labels(self._venue, cause).inc()
+
+    def add_rotation(self) -> None:
+        """Count a connection that was replaced in good time."""
+        self.rotations += 1
+        self._metrics.rotations_total.labels(self._venue).inc()
+
+    def flush(self, now_ns: int) -> None:
+        """Hand the sums on; call it about once a second."""
+        for channel, count in self._counts.items():
+            self._metrics.records_total.labels(self._venue, channel).inc(count)
+        self._metrics.frames_total.labels(self._venue).inc(self._frames)
+        self._metrics.bytes_total.labels(self._venue).inc(self._bytes)
+        self._seconds.append((now_ns, self._records, self._frames, self._malformed))
+        self._counts.clear()
+        self._records = self._frames = self._bytes = self._malformed = 0
+        while self._seconds and self._seconds[0][0] <= now_ns - WINDOW_NS:
+            self._seconds.popleft()
+
+    def gauge(
+        self, *, states: Mapping[str, int], connections: int, weight_used: int, active: bool
+    ) -> None:
+        """Set what is a level and not a count."""
+        for state, count in states.items():
+            self._metrics.coverage_channels.labels(self._venue, state).set(count)
+        self._metrics.connections.labels(self._venue).set(connections)
+        self._metrics.request_weight_used.labels(self._venue).set(weight_used)
+        self._metrics.active.labels(self._venue).set(int(active))
+
+    def set_healthy(self, *, healthy: bool) -> None:
+        """Set the verdict."""
+        self._metrics.healthy.labels(self._venue).set(int(healthy))
+
+    def window(self) -> tuple[int, int, int]:
+        """Return records, frames and malformed frames of the last ten seconds."""
+        return (
+            sum(second[1] for second in self._seconds),
+            sum(second[2] for second in self._seconds),
+            sum(second[3] for second in self._seconds),
+        )
+
+    def events_per_second(self) -> int:
+        """Return the mean rate of records over the last ten seconds."""
+        if not self._seconds:
+            return 0
+        return self.window()[0] // len(self._seconds)
+
+    def lag_milliseconds(self) -> int | None:
+        """Return the median lag of the newest samples, None when there is none."""
+        return int(median(self._lags)) // 1_000_000 if self._lags else None
+
+    def _sample_lag(self, record: Record) -> None:
+        lag_ns = record.ts_recv - record.ts_event
+        self._lags.append(lag_ns)
+        kind = type(record).__name__.lower()
+        self._metrics.lag_seconds.labels(self._venue, kind).observe(lag_ns / 1e9)
+
+    def _add_rare(self, taken: Taken) -> None:
+        for channel, count in taken.duplicates.items():
+            self._metrics.duplicates_total.labels(self._venue, channel).inc(count)
+        for channel, count in taken.out_of_order.items():
+            self._metrics.out_of_order_total.labels(self._venue, channel).inc(count)

@@ -1,0 +1,25 @@
+"""The choice of a WebSocket engine, by a setting; both stand behind one port."""
+
+import urllib.request
+from enum import StrEnum
+
+from feedplane_feeder.core.ports import Clock, Transport
+
+
+class Engine(StrEnum):
+    """WebSocket engines."""
+
+    PICOWS = "picows"
+    WEBSOCKETS = "websockets"
+
+
+def build_transport(engine: Engine, clock: Clock) -> Transport:
+    """Return the transport; a proxy is taken from the environment (`HTTPS_PROXY`)."""
+    # Imported late: the engine that is not used would cost its memory.
+    if engine is Engine.WEBSOCKETS:
+        from feedplane_feeder.transports.websockets_engine import WebsocketsTransport
+
+        return WebsocketsTransport(clock)  # reads the environment itself
+    from feedplane_feeder.transports.picows_engine import PicowsTransport
+
+    return PicowsTransport(clock, proxy=urllib.request.getproxies().get("https"))

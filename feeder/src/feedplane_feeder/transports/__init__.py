@@ -1,0 +1,1 @@
+"""Transport engines: one file per library that opens venue sockets."""
