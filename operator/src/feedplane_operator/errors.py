@@ -3,8 +3,6 @@
 OperatorError
 ├── SettingsError            an environment variable cannot be used            FATAL
 ├── LeadershipLostError      another replica may act now                       FATAL
-├── WatchEndedError          the watches ended without being asked to          FATAL
-├── StalledError             no progress for too long                          FATAL
 └── ClusterError             the API server did not do what was asked
     ├── UnreachableError     no answer, or an answer that says later           RETRY
     ├── ConflictError        the object changed, or someone else owns a field  RETRY
@@ -54,25 +52,6 @@ class LeadershipLostError(OperatorError):
         return (
             f"Expected to renew the Lease within {self.renew_deadline_seconds} s, was not able to"
         )
-
-
-class WatchEndedError(OperatorError):
-    """The watches ended without being asked to."""
-
-    def __str__(self) -> str:
-        return "Expected watches to run until asked to stop, was left without them"
-
-
-class StalledError(OperatorError):
-    """A loop made no progress for too long."""
-
-    def __init__(self, loop: str, age_seconds: float) -> None:
-        super().__init__(loop, age_seconds)
-        self.loop = loop
-        self.age_seconds = age_seconds
-
-    def __str__(self) -> str:
-        return f"Expected {self.loop} to make progress, was still for {self.age_seconds:.0f} s"
 
 
 class ClusterError(OperatorError):

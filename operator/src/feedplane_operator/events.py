@@ -25,6 +25,7 @@ class LogEvent(StrEnum):
     FEEDER_UNREACHABLE = "feeder.unreachable"
     FEEDER_REACHED = "feeder.reached"
     POLL_FAILED = "poll.failed"
+    KINDS_AWAITED = "kinds.awaited"
     GHOST_DROPPED = "ghost.dropped"
 
 

@@ -1,0 +1,172 @@
+"""What is known of the cluster: our resources and their children, as watches and writes tell.
+
+The newest version of an object wins, whichever way it came, so a write is seen by the next
+reconcile before its watch event arrives. Must not know what any of it means.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from feedplane_api.names import (
+    LABEL_ACCOUNT,
+    LABEL_FEED_SOURCE,
+    LABEL_SHARD,
+    Kind,
+    worker_name,
+)
+from feedplane_operator.core.plan import Manifest, Ref, ref_of
+from feedplane_operator.core.pods import PodView, parse_pod
+
+RESOURCE_KINDS: Final = frozenset(kind.value for kind in Kind)
+Feed = tuple[str, str]
+"""Namespace and name of a FeedSource."""
+
+
+class Cache:
+    """Objects by where they live, and by the FeedSource they belong to."""
+
+    def __init__(self) -> None:
+        self._objects: dict[Ref, Manifest] = {}
+        self._children: dict[Feed, dict[Ref, Manifest]] = {}
+        self._referring: dict[Feed, set[Ref]] = {}
+        self._pods: dict[Feed, dict[str, tuple[str, PodView]]] = {}
+
+    def put(self, obj: Manifest) -> bool:
+        """Take an object in unless a newer version of it is known; return whether it was new."""
+        ref = ref_of(obj)
+        if ref.kind == "Pod":
+            return self._put_pod(obj)
+        known = self._objects.get(ref)
+        if known is not None and not _is_newer(obj, known):
+            return False
+        trimmed = _trim(obj)
+        self._objects[ref] = trimmed
+        feed = feed_of(trimmed)
+        if feed is not None and ref.kind in RESOURCE_KINDS:
+            self._referring.setdefault(feed, set()).add(ref)
+        elif feed is not None:
+            self._children.setdefault(feed, {})[ref] = trimmed
+        return True
+
+    def drop(self, ref: Ref, uid: str | None = None) -> bool:
+        """Forget an object, if it is the one with the uid; return whether it was known."""
+        known = self._objects.get(ref)
+        if known is None or (uid is not None and known["metadata"].get("uid") != uid):
+            return False
+        del self._objects[ref]
+        feed = feed_of(known)
+        if feed is not None:
+            _discard(self._children, feed, ref)
+            self._referring.get(feed, set()).discard(ref)
+        return True
+
+    def drop_pod(self, obj: Manifest) -> None:
+        """Forget a Pod."""
+        feed = feed_of(obj)
+        if feed is not None:
+            _discard(self._pods, feed, obj["metadata"]["name"])
+
+    def get(self, ref: Ref) -> Manifest | None:
+        """Return an object, or None."""
+        return self._objects.get(ref)
+
+    def children(self, feed: Feed) -> Mapping[Ref, Manifest]:
+        """Return the children of a FeedSource."""
+        return self._children.get(feed, {})
+
+    def referring(self, feed: Feed, kind: Kind) -> tuple[Manifest, ...]:
+        """Return the resources of a kind that refer to a FeedSource, by name."""
+        refs = sorted(ref for ref in self._referring.get(feed, ()) if ref.kind == kind.value)
+        return tuple(self._objects[ref] for ref in refs)
+
+    def resources(self, kind: Kind) -> tuple[Manifest, ...]:
+        """Return all resources of a kind."""
+        return tuple(obj for ref, obj in self._objects.items() if ref.kind == kind.value)
+
+    def refs(self, kind: str) -> tuple[Ref, ...]:
+        """Return where all known objects of a kind live."""
+        return tuple(ref for ref in self._objects if ref.kind == kind)
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of objects by kind."""
+        found: dict[str, int] = {}
+        for ref in self._objects:
+            found[ref.kind] = found.get(ref.kind, 0) + 1
+        return found
+
+    def pods(self, feed: Feed) -> dict[str, tuple[PodView, ...]]:
+        """Return the Pods of a FeedSource by worker, newest first."""
+        workers: dict[str, list[PodView]] = {}
+        for worker, pod in self._pods.get(feed, {}).values():
+            workers.setdefault(worker, []).append(pod)
+        return {
+            worker: tuple(sorted(pods, key=_youth, reverse=True))
+            for worker, pods in workers.items()
+        }
+
+    def _put_pod(self, obj: Manifest) -> bool:
+        labels = obj["metadata"].get("labels", {})
+        feed = feed_of(obj)
+        shard = labels.get(LABEL_SHARD, "")
+        if feed is None or not shard.isdecimal():
+            return False
+        view = parse_pod(obj)
+        worker = worker_name(feed[1], labels.get(LABEL_ACCOUNT, ""), int(shard))
+        pods = self._pods.setdefault(feed, {})
+        known = pods.get(view.name)
+        if known is not None and known[1] == view:
+            return False
+        pods[view.name] = (worker, view)
+        return True
+
+
+def feed_of(obj: Manifest) -> Feed | None:
+    """Return the FeedSource an object belongs to or refers to, or None."""
+    metadata = obj["metadata"]
+    if obj["kind"] == Kind.FEED_SOURCE.value:
+        return None
+    if obj["kind"] in RESOURCE_KINDS:
+        name = (obj.get("spec") or {}).get("feedSourceRef", {}).get("name")
+    else:
+        name = metadata.get("labels", {}).get(LABEL_FEED_SOURCE)
+    return (metadata.get("namespace", ""), name) if name else None
+
+
+def version_of(obj: Manifest) -> int:
+    """Return an object's version; they are numbers that grow, for objects of one kind."""
+    text = obj["metadata"].get("resourceVersion", "0")
+    return int(text) if text.isdecimal() else 0
+
+
+def parse_all(objects: Iterable[Manifest], kind: str, api_version: str) -> list[Manifest]:
+    """Return listed objects with the kind and version that lists leave out."""
+    return [{"apiVersion": api_version, "kind": kind, **obj} for obj in objects]
+
+
+def _is_newer(obj: Manifest, known: Manifest) -> bool:
+    if obj["metadata"].get("uid") != known["metadata"].get("uid"):
+        # Another object of the name: the later one was made later.
+        return version_of(obj) > version_of(known)
+    return version_of(obj) > version_of(known)
+
+
+def _trim(obj: Manifest) -> Manifest:
+    # What nobody asks for is most of an object: who set which field, and a Deployment's status.
+    metadata: dict[str, Any] = dict(obj["metadata"])
+    metadata.pop("managedFields", None)
+    trimmed = {**obj, "metadata": metadata}
+    if obj["kind"] not in RESOURCE_KINDS:
+        trimmed.pop("status", None)
+    return trimmed
+
+
+def _discard(table: dict[Feed, Any], feed: Feed, key: object) -> None:
+    entries = table.get(feed)
+    if entries is not None:
+        entries.pop(key, None)
+        if not entries:
+            del table[feed]
+
+
+def _youth(pod: PodView) -> tuple[bool, str, str]:
+    return (not pod.deleting, pod.created.isoformat() if pod.created else "", pod.name)
