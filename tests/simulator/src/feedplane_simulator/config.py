@@ -69,7 +69,7 @@ class SimulatorConfig:
     id_base: int = 0
     """Added to every first id, so that a restarted venue does not number its events again."""
     rate: float = 2000.0
-    """Events per second each market emits in total; 0 emits nothing until told to."""
+    """Events per second each market emits in total; at 0 only time still closes its bars."""
     symbols: int = 20
     channels: tuple[str, ...] = CHANNELS
     intervals: tuple[str, ...] = ("1m", "5m", "15m", "1h")

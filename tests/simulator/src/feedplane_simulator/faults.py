@@ -80,6 +80,9 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     close_frame: bool = False
     notice_seconds: float = 1.0
     symbol: str | None = None
+    """What to list or delist; listing an unseen one makes it up."""
+    removed: bool = False
+    """Let a delisted symbol leave exchangeInfo, where otherwise its status changes to BREAK."""
     until_resubscribed: bool = False
     """Spare streams subscribed after the fault began, as a real mute stream often is cured."""
 

@@ -13,7 +13,7 @@ from feedplane_simulator.channels import INTERVAL_MS, build_stream
 from feedplane_simulator.config import Market, SimulatorConfig
 from feedplane_simulator.events import VenueEvent
 from feedplane_simulator.history import TradeHistory
-from feedplane_simulator.instruments import Instrument, build_instruments
+from feedplane_simulator.instruments import Instrument, build_instrument, build_instruments
 from feedplane_simulator.payloads import (
     AggregateTrade,
     DepthChange,
@@ -50,6 +50,7 @@ class Generator:
 
     def __init__(self, market: Market, config: SimulatorConfig, now_ms: int) -> None:
         self.market = market
+        self._config = config
         self.rules = config.rules[market]
         self._channels = set(config.channels)
         quoted = self._channels & {"bookTicker", "depth"}
@@ -59,8 +60,7 @@ class Generator:
         self._intervals = list(config.intervals)
         listed = build_instruments(market, config.symbols)
         self.states = {
-            instrument.symbol: self._build_state(config, instrument, now_ms)
-            for instrument in listed
+            instrument.symbol: self._build_state(instrument, now_ms) for instrument in listed
         }
         self.halted: set[str] = set()
         self._pickable: list[InstrumentState] = []
@@ -75,9 +75,16 @@ class Generator:
         weights = (1 / (index + 1) ** SKEW for index in range(len(self._pickable)))
         self._weights = list(accumulate(weights))
 
-    def _build_state(
-        self, config: SimulatorConfig, instrument: Instrument, now_ms: int
-    ) -> InstrumentState:
+    def list_instrument(self, symbol: str, now_ms: int) -> None:
+        """Begin to trade a symbol, halted before or never seen."""
+        self.halted.discard(symbol)
+        if symbol not in self.states:
+            instrument = build_instrument(self.market, symbol)
+            self.states[symbol] = self._build_state(instrument, now_ms)
+        self.rank()
+
+    def _build_state(self, instrument: Instrument, now_ms: int) -> InstrumentState:
+        config = self._config
         key = f"{config.seed}:{self.market}:{instrument.symbol}"
         rng = random.Random(key)  # noqa: S311 - seeded on purpose
         price = instrument.first_price

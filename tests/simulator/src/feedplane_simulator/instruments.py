@@ -89,6 +89,18 @@ def build_instruments(market: Market, count: int) -> tuple[Instrument, ...]:
     return tuple(listed)
 
 
+def build_instrument(market: Market, symbol: str) -> Instrument:
+    """Make up an instrument under a new symbol."""
+    return Instrument(
+        symbol=symbol,
+        base=symbol.removesuffix(QUOTE),
+        first_price=10_000,
+        price_decimals=4,
+        size_decimals=1,
+        scale=SPOT_SCALE if market is Market.SPOT else None,
+    )
+
+
 def _filters(instrument: Instrument) -> list[dict[str, Any]]:
     tick, lot = instrument.price_text(1), instrument.size_text(1)
     return [

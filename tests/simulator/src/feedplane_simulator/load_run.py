@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 SLICE_EVENTS = 1000
 HIGH_WATER_BYTES = 2 * 1024 * 1024
 POLL_SECONDS = 0.001
+STUCK_SECONDS = 10.0
 OVERTIME_SECONDS = 1.0
 """How long a run may go on past its time to emit the whole number it promised."""
 
@@ -119,12 +120,13 @@ class LoadRun:
             connection, template, windows, subscribed, connection.combined, self.position
         )
 
-    def congested(self) -> bool:
-        """Tell whether some connection reads slower than the run writes."""
-        return any(
-            feed.connection.transport.get_write_buffer_size() > HIGH_WATER_BYTES
+    def congested(self) -> list[Connection]:
+        """Return the connections that read slower than the run writes."""
+        return [
+            feed.connection
             for feed in self._feeds.values()
-        )
+            if feed.connection.transport.get_write_buffer_size() > HIGH_WATER_BYTES
+        ]
 
     def advance(self, count: int, now_ms: int) -> None:
         """Emit `count` events, written to whoever subscribed them."""
@@ -204,17 +206,16 @@ class LoadRun:
         }
 
     async def drive(self, tick_seconds: float) -> None:
-        """Emit until the spec's end; never more than the slowest connection takes."""
+        """Emit until the spec's end.
+
+        Without a rate the slowest connection sets the pace; with one nobody does, and a reader
+        that falls too far behind is cut off, as the venue does.
+        """
         loop = asyncio.get_running_loop()
         paced_from, paced_position = self.started_at, 0
         while (left := self._remaining(now := loop.time())) > 0:
-            if self.congested():
-                await asyncio.sleep(POLL_SECONDS)
-                self.throttled_seconds += loop.time() - now
-                continue
             if self.spec.rate is None:
-                self.advance(min(left, SLICE_EVENTS), self.market.now_ms())
-                await asyncio.sleep(0)
+                await self._blast(left)
                 continue
             owed = int((now - paced_from) * self.spec.rate) - (self.position - paced_position)
             if owed > self.spec.rate:
@@ -226,6 +227,18 @@ class LoadRun:
                 self.advance(min(owed, limit), self.market.now_ms())
             await asyncio.sleep(tick_seconds)
         self.end("ended")
+
+    async def _blast(self, left: int) -> None:
+        loop = asyncio.get_running_loop()
+        waited_from = loop.time()
+        while congested := self.congested():
+            await asyncio.sleep(POLL_SECONDS)
+            if loop.time() - waited_from > STUCK_SECONDS:
+                for connection in congested:
+                    connection.transport.abort()
+        self.throttled_seconds += loop.time() - waited_from
+        self.advance(min(left, SLICE_EVENTS), self.market.now_ms())
+        await asyncio.sleep(0)
 
 
 def _channel(kind: Kind) -> str:

@@ -33,9 +33,13 @@ class LoadSource:
         """Tell whether the venue knows a symbol."""
         return self.before.lists(symbol)
 
-    def set_status(self, symbol: str, *, trading: bool) -> None:
+    def set_status(self, symbol: str, now_ms: int, *, trading: bool) -> None:
         """List or delist a symbol in exchangeInfo; the run goes on."""
-        self.before.set_status(symbol, trading=trading)
+        self.before.set_status(symbol, now_ms, trading=trading)
+
+    def remove(self, symbol: str, now_ms: int) -> None:
+        """Take a symbol out of exchangeInfo; the run goes on."""
+        self.before.remove(symbol, now_ms)
 
     def want_interval(self, interval: str, now_ms: int) -> None:
         """Leave the bars to the source before."""

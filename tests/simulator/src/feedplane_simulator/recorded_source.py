@@ -31,6 +31,7 @@ class RecordedSource:
         self._shift_ms = now_ms - recording.frames[0].received_ms
         self._restamper.begin_loop(0, self._shift_ms)
         self._statuses: dict[str, bool] = {}
+        self._gone: set[str] = set()
         self._trades: dict[str, deque[dict[str, Any]]] = defaultdict(
             lambda: deque(maxlen=KEEP_TRADES)
         )
@@ -107,16 +108,23 @@ class RecordedSource:
             if entry["symbol"] not in self._statuses
             else entry | {"status": "TRADING" if self._statuses[entry["symbol"]] else "BREAK"}
             for entry in self._entries()
+            if entry["symbol"] not in self._gone
         ]
         return info
 
     def lists(self, symbol: str) -> bool:
         """Tell whether the venue knows a symbol."""
-        return symbol in self._known
+        return symbol in self._known and symbol not in self._gone
 
-    def set_status(self, symbol: str, *, trading: bool) -> None:
+    def set_status(self, symbol: str, _now_ms: int, *, trading: bool) -> None:
         """List or delist a symbol; a delisted one is skipped in the replay."""
         self._statuses[symbol] = trading
+        self._gone.discard(symbol)
+
+    def remove(self, symbol: str, now_ms: int) -> None:
+        """Take a symbol out of exchangeInfo altogether."""
+        self.set_status(symbol, now_ms, trading=False)
+        self._gone.add(symbol)
 
     def want_interval(self, interval: str, now_ms: int) -> None:
         """Do nothing: only recorded bars are replayed."""

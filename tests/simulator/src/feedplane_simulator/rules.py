@@ -97,7 +97,7 @@ class WeightMeter:
     def __init__(self, rules: MarketRules) -> None:
         self._rules = rules
         self._minute = -1
-        self._used = 0
+        self.used = 0
         self._penalty = 200
         self._penalty_until_ms = 0
         self._ignored = 0
@@ -106,7 +106,7 @@ class WeightMeter:
     def penalize(self, status: int, now_ms: int, seconds: float) -> WeightVerdict:
         """Answer with a limit by order of a fault, and remember until when it holds."""
         self._penalty, self._penalty_until_ms = status, now_ms + round(seconds * 1000)
-        return WeightVerdict(self._used, status, max(1, round(seconds)), self._penalty_until_ms)
+        return WeightVerdict(self.used, status, max(1, round(seconds)), self._penalty_until_ms)
 
     def impatient(self, now_ms: int) -> int:
         """Return 429 or 418 when a penalty of that kind still holds, else 0."""
@@ -116,16 +116,16 @@ class WeightMeter:
         """Count a request's weight and judge it."""
         minute = now_ms // 60_000
         if minute != self._minute:
-            self._minute, self._used, self._ignored = minute, 0, 0
+            self._minute, self.used, self._ignored = minute, 0, 0
         impatient = self.impatient(now_ms)
         if impatient == 418:
             left = self._penalty_until_ms - now_ms
             return WeightVerdict(
-                self._used, 418, -(-left // 1000), self._penalty_until_ms, impatient
+                self.used, 418, -(-left // 1000), self._penalty_until_ms, impatient
             )
-        self._used += weight
-        if self._used <= self._rules.weight_per_minute:
-            return WeightVerdict(self._used, impatient=impatient)
+        self.used += weight
+        if self.used <= self._rules.weight_per_minute:
+            return WeightVerdict(self.used, impatient=impatient)
         self._ignored += 1
         if self._ignored > self.IGNORED_BEFORE_BAN:
             seconds = self._rules.ban_seconds * 2**self._bans
@@ -134,5 +134,5 @@ class WeightMeter:
         else:
             verdict = self.penalize(429, now_ms, 60 - now_ms % 60_000 / 1000)
         return WeightVerdict(
-            self._used, verdict.status, verdict.retry_after_seconds, verdict.until_ms, impatient
+            self.used, verdict.status, verdict.retry_after_seconds, verdict.until_ms, impatient
         )

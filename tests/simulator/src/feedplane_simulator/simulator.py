@@ -32,6 +32,8 @@ from feedplane_simulator.violations import ViolationLog
 logger = logging.getLogger(__name__)
 
 KEEP_EVERY_SECONDS = 0.05
+URL_BYTES_MAX = 64 * 1024
+"""A thousand stream names fit into one path."""
 
 
 class Simulator:
@@ -108,7 +110,9 @@ class Simulator:
         logger.info(LogEvent.SIMULATOR_STARTED, extra={"ports": self.ports})
 
     async def _listen(self, name: str, app: web.Application, port: int) -> None:
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=0.1, max_line_size=URL_BYTES_MAX
+        )
         await runner.setup()
         site = web.TCPSite(runner, self.config.host, port, backlog=1024)
         await site.start()
@@ -151,9 +155,7 @@ class Simulator:
                     market.halted = fault.kind is FaultKind.HALT
             case FaultKind.LIST | FaultKind.DELIST:
                 for market in self._markets_of(fault):
-                    if fault.symbol is not None:
-                        trading = fault.kind is FaultKind.LIST
-                        market.source.set_status(fault.symbol, trading=trading)
+                    _change_listing(market, fault)
             case _:
                 pass
         return active
@@ -232,6 +234,16 @@ class Simulator:
                 await endpoint.close(connection, WSCloseCode.GOING_AWAY, "dropped by order")
             else:
                 endpoint.abort(connection, "dropped by order")
+
+
+def _change_listing(market: LiveMarket, fault: Fault) -> None:
+    if fault.symbol is None:
+        return
+    if fault.removed:
+        market.source.remove(fault.symbol, now_ms())
+    else:
+        trading = fault.kind is FaultKind.LIST
+        market.source.set_status(fault.symbol, now_ms(), trading=trading)
 
 
 # A task that dies must be heard of: the simulator would go on serving a silent market.

@@ -37,8 +37,11 @@ class Source(Protocol):
     def lists(self, symbol: str) -> bool:
         """Tell whether the venue knows a symbol."""
 
-    def set_status(self, symbol: str, *, trading: bool) -> None:
-        """List or delist a symbol."""
+    def set_status(self, symbol: str, now_ms: int, *, trading: bool) -> None:
+        """List a symbol, new or back again, or delist one, which stays known as broken off."""
+
+    def remove(self, symbol: str, now_ms: int) -> None:
+        """Take a symbol out of exchangeInfo altogether."""
 
     def want_interval(self, interval: str, now_ms: int) -> None:
         """Begin pushing bars of an interval."""
@@ -90,18 +93,18 @@ class GeneratedSource:
         """Tell whether the venue knows a symbol."""
         return symbol in self.generator.states and symbol not in self._gone
 
-    def set_status(self, symbol: str, *, trading: bool) -> None:
+    def set_status(self, symbol: str, now_ms: int, *, trading: bool) -> None:
         """List or delist a symbol; a delisted one stays known with status BREAK."""
+        self._gone.discard(symbol)
         if trading:
-            self.generator.halted.discard(symbol)
-            self._gone.discard(symbol)
-        else:
+            self.generator.list_instrument(symbol, now_ms)
+        elif symbol in self.generator.states:
             self.generator.halted.add(symbol)
-        self.generator.rank()
+            self.generator.rank()
 
-    def remove(self, symbol: str) -> None:
+    def remove(self, symbol: str, now_ms: int) -> None:
         """Take a symbol out of exchangeInfo altogether."""
-        self.set_status(symbol, trading=False)
+        self.set_status(symbol, now_ms, trading=False)
         self._gone.add(symbol)
 
     def want_interval(self, interval: str, now_ms: int) -> None:

@@ -134,6 +134,8 @@ class RestEndpoint:
         forced = market.faults.find(FaultKind.REST, client, now)
         if forced is not None:
             fault = forced.fault
+            if fault.status not in (418, HTTPStatus.TOO_MANY_REQUESTS):
+                return WeightVerdict(meter.used, fault.status, fault.retry_after_seconds)
             return meter.penalize(fault.status, now_ms, fault.retry_after_seconds)
         verdict = meter.spend(weight, now_ms)
         if verdict.status != HTTPStatus.OK and not impatient:
