@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from struct import Struct
 
 from feedplane_feeder.records import Bar, BookDelta, Metric, Quote, Trade
-from feedplane_feeder.sinks.postgres_numeric import NumericCache
+from feedplane_feeder.sinks.postgres_numeric import NumericCache, encode_numeric
 
 COPY_HEAD = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 COPY_TAIL = b"\xff\xff"
@@ -60,6 +60,21 @@ def microseconds(ts_ns: int) -> int:
     return ts_ns // 1000 - EPOCH_MICROSECONDS
 
 
+# A trade that is not an aggregate.
+def _encode_odd_trade(trade: Trade) -> bytes:
+    return b"".join(
+        (
+            _TRADE_TIMES(
+                8, microseconds(trade.ts_event), 8, microseconds(trade.ts_recv), 8, trade.trade_id
+            ),
+            _encode_id(trade.first_id),
+            _encode_id(trade.last_id),
+            _LENGTH(1),
+            _SIDE[trade.aggressor_side],
+        )
+    )
+
+
 def _encode_id(value: int | None) -> bytes:
     return _NULL if value is None else _ID(8, value)
 
@@ -82,18 +97,29 @@ class RowEncoder:
         parts: list[bytes] = []
         push = parts.append
         for trade in trades:
-            first_id, price, size = trade.first_id, trade.price, trade.size
+            first_id, last_id, price = trade.first_id, trade.last_id, trade.price
             push(prefix[trade.instrument_id])
-            times = (8, trade.ts_event // 1000 - epoch, 8, trade.ts_recv // 1000 - epoch)
-            side = _SIDE[trade.aggressor_side]
-            last_id = trade.last_id
             if first_id is None or last_id is None:
-                push(_TRADE_TIMES(*times, 8, trade.trade_id))
-                push(_encode_id(first_id) + _encode_id(last_id) + _LENGTH(1) + side)
+                push(_encode_odd_trade(trade))
             else:
-                push(_TRADE(*times, 8, trade.trade_id, 8, first_id, 8, last_id, 1, side))
+                push(
+                    _TRADE(
+                        8,
+                        trade.ts_event // 1000 - epoch,
+                        8,
+                        trade.ts_recv // 1000 - epoch,
+                        8,
+                        trade.trade_id,
+                        8,
+                        first_id,
+                        8,
+                        last_id,
+                        1,
+                        _SIDE[trade.aggressor_side],
+                    )
+                )
             push(known(price) or numeric[price])
-            push(known(size) or numeric[size])
+            push(encode_numeric(trade.size))
         return b"".join(parts)
 
     def quotes(self, quotes: Sequence[Quote]) -> bytes:

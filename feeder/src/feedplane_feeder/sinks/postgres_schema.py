@@ -32,6 +32,8 @@ class Table:
     nullable: tuple[str, ...] = ()
 
 
+# Keys are compared as bytes, whatever the database's own collation is.
+_COLLATED = {"text": 'text collate "C"'}
 _TIMES = (("ts_event", "timestamptz"), ("ts_recv", "timestamptz"))
 
 TRADES = Table(
@@ -299,7 +301,8 @@ async def _make_hypertable(
 
 def _render_table(schema: str, table: Table) -> str:
     columns = ", ".join(
-        f"{quote_name(column)} {kind}" + ("" if column in table.nullable else " not null")
+        f"{quote_name(column)} {_COLLATED.get(kind, kind)}"
+        + ("" if column in table.nullable else " not null")
         for column, kind in table.columns
     )
     key = ", ".join(quote_name(column) for column in table.key)
