@@ -1,0 +1,435 @@
+"""A real operator process on a real API server, with feeders that say what a test tells them to."""
+
+import asyncio
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from aiohttp import web
+
+from feedplane_api.crd import KINDS, build_crd
+from feedplane_api.names import API_VERSION, PLURALS, Kind
+from feedplane_api.worker import (
+    ChannelProblem,
+    ChannelState,
+    Coverage,
+    ElectionReport,
+    FeederStatus,
+    FeedSourceIdentity,
+    HealthReport,
+    ListedInstrument,
+    Listing,
+    SessionState,
+    SinkReport,
+)
+from feedplane_cluster.control_plane import ControlPlane, free_ports
+from feedplane_operator.cluster import PATHS
+from feedplane_operator.rights import ELECTION_RIGHTS, RIGHTS, Right
+
+JsonDict = dict[str, Any]
+T = TypeVar("T")
+IMAGE = "feedplane/feeder:test"
+OPERATOR_NAMESPACE = "feedplane-system"
+CHILD_KINDS = (
+    "ConfigMap",
+    "Deployment",
+    "Lease",
+    "NetworkPolicy",
+    "PodDisruptionBudget",
+    "Role",
+    "RoleBinding",
+    "Service",
+    "ServiceAccount",
+)
+
+
+def wait_for(question: Callable[[], T], seconds: float = 10.0) -> T:
+    """Ask until the answer is true; the answer, or AssertionError with the last one."""
+    end = time.monotonic() + seconds
+    while True:
+        answer = question()
+        if answer:
+            return answer
+        assert time.monotonic() < end, f"still {answer!r} after {seconds} s"
+        time.sleep(0.05)
+
+
+class Server:
+    """Requests to an API server as whoever a kubeconfig names."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        document = yaml.safe_load(kubeconfig.read_text())
+        cluster = document["clusters"][0]["cluster"]
+        self._url = cluster["server"]
+        self._token = document["users"][0]["user"]["token"]
+        self._tls = ssl.create_default_context(cafile=cluster["certificate-authority"])
+
+    def call(
+        self, method: str, path: str, body: JsonDict | None = None, content: str = "json"
+    ) -> JsonDict:
+        """Send one request; urllib.error.HTTPError on a refusal."""
+        request = urllib.request.Request(  # noqa: S310 - always the test's own https address
+            self._url + path,
+            method=method,
+            data=json.dumps(body).encode() if body is not None else None,
+            headers={
+                "Authorization": f"Bearer {self._token}",
+                "Content-Type": f"application/{content}",
+            },
+        )
+        with urllib.request.urlopen(  # noqa: S310
+            request, context=self._tls, timeout=30
+        ) as answer:
+            document: JsonDict = json.loads(answer.read())
+        return document
+
+    def get(self, kind: str, namespace: str, name: str) -> JsonDict | None:
+        """Return an object, or None."""
+        try:
+            return self.call("GET", path_of(kind, namespace, name))
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return None
+            raise
+
+    def list(self, kind: str, namespace: str = "", query: str = "") -> list[JsonDict]:
+        """Return the objects of a kind."""
+        items: list[JsonDict] = self.call("GET", path_of(kind, namespace) + query)["items"]
+        return items
+
+    def create(self, manifest: JsonDict) -> JsonDict:
+        """Create an object."""
+        namespace = manifest["metadata"].get("namespace", "")
+        return self.call("POST", path_of(manifest["kind"], namespace), manifest)
+
+    def merge(
+        self, kind: str, namespace: str, name: str, patch: JsonDict, sub: str = ""
+    ) -> JsonDict:
+        """Merge a change into an object."""
+        path = path_of(kind, namespace, name) + sub
+        return self.call("PATCH", path, patch, "merge-patch+json")
+
+    def delete(self, kind: str, namespace: str, name: str) -> None:
+        """Delete an object."""
+        self.call("DELETE", path_of(kind, namespace, name))
+
+    def make_namespace(self, name: str) -> None:
+        """Create a namespace unless it is there."""
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+        with suppress(urllib.error.HTTPError):
+            self.call("POST", "/api/v1/namespaces", body)
+
+    def children(self, namespace: str) -> dict[tuple[str, str], JsonDict]:
+        """Return everything the operator keeps in a namespace."""
+        query = "?labelSelector=app.kubernetes.io/managed-by=feedplane"
+        return {
+            (kind, item["metadata"]["name"]): item
+            for kind in CHILD_KINDS
+            for item in self.list(kind, namespace, query)
+        }
+
+    def versions(self, namespace: str) -> dict[tuple[str, str], str]:
+        """Return the versions of the children, the numbers that any write moves."""
+        return {
+            key: item["metadata"]["resourceVersion"]
+            for key, item in self.children(namespace).items()
+            if key[0] not in ("Deployment", "PodDisruptionBudget")  # controllers write their status
+        } | {
+            key: str(item["metadata"]["generation"])
+            for key, item in self.children(namespace).items()
+            if key[0] in ("Deployment", "PodDisruptionBudget")
+        }
+
+
+def path_of(kind: str, namespace: str = "", name: str = "") -> str:
+    """Return the path of an object or a list."""
+    if kind == "Pod":
+        api_version, plural = "v1", "pods"
+    elif kind == "ClusterRole":
+        api_version, plural = "rbac.authorization.k8s.io/v1", "clusterroles"
+    elif kind == "ClusterRoleBinding":
+        api_version, plural = "rbac.authorization.k8s.io/v1", "clusterrolebindings"
+    else:
+        api_version, plural = PATHS[kind]
+    root = "api" if "/" not in api_version else "apis"
+    scope = f"/namespaces/{namespace}" if namespace else ""
+    return f"/{root}/{api_version}{scope}/{plural}" + (f"/{name}" if name else "")
+
+
+def define_kinds(server: Server) -> None:
+    """Give the server our definitions and wait until it serves them."""
+    for kind in KINDS:
+        body = json.loads(json.dumps(build_crd(kind)))
+        server.call("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", body)
+
+    def served() -> bool:
+        try:
+            for plural in PLURALS.values():
+                server.call("GET", f"/apis/{API_VERSION}/{plural}")
+        except urllib.error.HTTPError:
+            return False
+        return True
+
+    wait_for(served, 30)
+
+
+def grant(server: Server, namespace: str, account: str, *, watched: tuple[str, ...] = ()) -> None:
+    """Grant a ServiceAccount what the operator may do: cluster-wide, or in namespaces alone."""
+    subject = {"kind": "ServiceAccount", "name": account, "namespace": namespace}
+    rules = [right.rule() for right in RIGHTS]
+    if not watched:
+        _bind(server, "ClusterRole", "", f"{namespace}-{account}", rules, subject)
+    for name in watched:
+        _bind(server, "Role", name, account, rules, subject)
+    create, hold = ELECTION_RIGHTS
+    election = [create.rule(), {**_named(hold), "resourceNames": ["feedplane-operator"]}]
+    _bind(server, "Role", namespace, f"{account}-election", election, subject)
+
+
+def _named(right: Right) -> JsonDict:
+    return right.rule()
+
+
+def _bind(
+    server: Server, kind: str, namespace: str, name: str, rules: list[JsonDict], subject: JsonDict
+) -> None:
+    metadata = {"name": name} | ({"namespace": namespace} if namespace else {})
+    group = "rbac.authorization.k8s.io"
+    role = {"apiVersion": f"{group}/v1", "kind": kind, "metadata": metadata, "rules": rules}
+    server.create(role)
+    binding = {
+        "apiVersion": f"{group}/v1",
+        "kind": f"{kind}Binding",
+        "metadata": metadata,
+        "roleRef": {"apiGroup": group, "kind": kind, "name": name},
+        "subjects": [subject],
+    }
+    server.create(binding)
+
+
+class OperatorProcess:
+    """One operator, as its image starts it."""
+
+    def __init__(self, kubeconfig: Path, log: Path, name: str, **environment: str) -> None:
+        self.port = free_ports(1)[0]
+        self.log = log
+        self._handle = log.open("wb")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "feedplane_operator"],
+            env={
+                "PATH": os.environ["PATH"],
+                "KUBECONFIG": str(kubeconfig),
+                "POD_NAME": name,
+                "POD_NAMESPACE": OPERATOR_NAMESPACE,
+                "FEEDPLANE_FEEDER_IMAGE": IMAGE,
+                "FEEDPLANE_HTTP_PORT": str(self.port),
+                "FEEDPLANE_POLL_SECONDS": "1",
+                "FEEDPLANE_LOG_LEVEL": "DEBUG",
+                **environment,
+            },
+            stdout=self._handle,
+            stderr=self._handle,
+        )
+
+    def get(self, path: str) -> str:
+        """Return what the operator's own port answers; empty while it does not."""
+        try:
+            url = f"http://127.0.0.1:{self.port}{path}"
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                text: str = answer.read().decode()
+                return text
+        except OSError:
+            return ""
+
+    def wait_ready(self) -> None:
+        """Wait until it has listed everything."""
+        wait_for(lambda: self.alive() and self.get("/readyz") == "ok", 30)
+
+    def alive(self) -> bool:
+        """Return True; AssertionError with the log when it has ended."""
+        assert self.process.poll() is None, self.log.read_text()[-4000:]
+        return True
+
+    def total(self, name: str) -> float:
+        """Return the sum of a metric over its labels."""
+        lines = self.get("/metrics").splitlines()
+        found = (line for line in lines if line.startswith((f"{name}{{", f"{name} ")))
+        return sum(float(line.rsplit(" ", 1)[1]) for line in found)
+
+    def rss_mebibytes(self) -> float:
+        """Return the memory the process holds."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
+        return int(line.split()[1]) / 1024
+
+    def kill(self) -> None:
+        """End it without a chance to say anything."""
+        self.process.kill()
+        self.process.wait()
+        self._handle.close()
+
+    def stop(self) -> int:
+        """Ask it to end, and return its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(30)
+        finally:
+            self._handle.close()
+
+
+class FakeFeeders:
+    """Feeders by `<namespace>/<worker>`, each answering with the status a test put there."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.statuses: dict[str, FeederStatus] = {}
+        self.listing: tuple[ListedInstrument, ...] = ()
+
+    @property
+    def url_template(self) -> str:
+        """The template that leads the operator here."""
+        return f"http://127.0.0.1:{self.port}/{{namespace}}/{{service}}"
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """Answer one question."""
+        key = f"{request.match_info['namespace']}/{request.match_info['worker']}"
+        status = self.statuses.get(key)
+        if status is None:
+            raise web.HTTPServiceUnavailable
+        if request.match_info["what"] == "instruments":
+            listing = Listing(venue="binance-spot", time=utc(), instruments=self.listing)
+            return web.Response(text=listing.model_dump_json(by_alias=True))
+        return web.Response(text=status.model_dump_json(by_alias=True))
+
+
+@contextmanager
+def run_feeders() -> Iterator[FakeFeeders]:
+    """Serve fake feeders from a thread of their own."""
+    feeders, loop, started = FakeFeeders(), asyncio.new_event_loop(), threading.Event()
+
+    async def serve() -> web.AppRunner:
+        application = web.Application()
+        application.add_routes([web.get("/{namespace}/{worker}/{what}", feeders.answer)])
+        runner = web.AppRunner(application)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        feeders.port = runner.addresses[0][1]
+        return runner
+
+    def work() -> None:
+        runner = loop.run_until_complete(serve())
+        started.set()
+        loop.run_forever()
+        loop.run_until_complete(runner.cleanup())
+        loop.close()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    started.wait()
+    try:
+        yield feeders
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+
+
+def utc() -> datetime:
+    """Return the present moment."""
+    return datetime.now(UTC)  # noqa: TID251 - a real feeder's clock
+
+
+def feeder_status(**changes: Any) -> FeederStatus:
+    """Return what a healthy feeder with one instrument answers."""
+    fields: JsonDict = {
+        "feed_source": FeedSourceIdentity(namespace="default", name="spot"),
+        "venue": "binance-spot",
+        "account": "a",
+        "shard": 0,
+        "start_time": utc(),
+        "time": utc(),
+        "session": SessionState.STREAMING,
+        "health": HealthReport(healthy=True, reason="Healthy"),
+        "ready": True,
+        "coverage": Coverage(wanted=1, live=1),
+        "election": ElectionReport(active=True, holder="a", epoch=1),
+        "sinks": (SinkReport(name="db", kind="postgres", connected=True),),
+        "events_per_second": 1000,
+        "lag_milliseconds": 12,
+    }
+    return FeederStatus(**{**fields, **changes})
+
+
+def mute(symbol: str, channel: str = "trade") -> ChannelProblem:
+    """Return the problem of a channel that was acknowledged and stays mute."""
+    return ChannelProblem(
+        symbol=symbol, channel=channel, state=ChannelState.STALE, reason="Mute", since_time=utc()
+    )
+
+
+def feed_source(name: str, namespace: str = "default", **spec: Any) -> JsonDict:
+    """Return a FeedSource of one account that writes to a database."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "FeedSource",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "venue": "binance-spot",
+            "accounts": [{"name": "a"}],
+            "sinks": [{"name": "db", "postgres": {"dsnSecretRef": {"name": "db"}}}],
+            **spec,
+        },
+    }
+
+
+def subscription(name: str, feed: str, namespace: str = "default", **spec: Any) -> JsonDict:
+    """Return a Subscription to one instrument's trades."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Subscription",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "feedSourceRef": {"name": feed},
+            "channels": ["trade"],
+            **({} if "selector" in spec else {"instruments": ["BTCUSDT"]}),
+            **spec,
+        },
+    }
+
+
+def condition(resource: JsonDict | None, kind: str) -> JsonDict:
+    """Return a condition of a resource; an empty one while it is not there."""
+    conditions = ((resource or {}).get("status") or {}).get("conditions", [])
+    return next((entry for entry in conditions if entry["type"] == kind), {})
+
+
+def make_operator_account(plane: ControlPlane, server: Server, account: str) -> Path:
+    """Return the kubeconfig of a ServiceAccount in the operator's namespace."""
+    server.make_namespace(OPERATOR_NAMESPACE)
+    return plane.service_account_kubeconfig(OPERATOR_NAMESPACE, account)
+
+
+BACKFILL = {
+    "apiVersion": API_VERSION,
+    "kind": Kind.BACKFILL.value,
+    "metadata": {"name": "history"},
+    "spec": {
+        "feedSourceRef": {"name": "spot"},
+        "instruments": ["BTCUSDT"],
+        "channels": ["trade"],
+        "range": {"start": "2026-11-01T00:00:00Z", "end": "2026-11-02T00:00:00Z"},
+    },
+}
