@@ -3,15 +3,26 @@
 from collections.abc import Iterator
 
 import pytest
-from feedplane_cluster.control_plane import ControlPlane
-from feedplane_cluster.database import TimescaleServer
+
+from feedplane_cluster.control_plane import ControlPlane, control_plane_programs
+from feedplane_cluster.database import TimescaleServer, prepare_timescale
+from feedplane_cluster.errors import ClusterError
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the first start on a new machine, which builds these servers, its time."""
-    for item in items:
-        if "/tests/integration/" in str(item.path) and not item.get_closest_marker("timeout"):
-            item.add_marker(pytest.mark.timeout(120, func_only=True))
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build what a new machine lacks before any test's time limit runs."""
+    if session.config.option.collectonly:
+        return
+    wanted = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    capture = session.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        try:
+            if "control_plane" in wanted:
+                control_plane_programs()
+            if "timescale" in wanted:
+                prepare_timescale()
+        except ClusterError as error:
+            pytest.exit(f"No servers for the integration tests: {error}", returncode=1)
 
 
 @pytest.fixture(scope="session")

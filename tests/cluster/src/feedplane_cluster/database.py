@@ -58,8 +58,7 @@ class TimescaleServer:
 
         Raises: NotReadyError with its log.
         """
-        self._docker.ensure()
-        image = timescale_image(default_cache(), self._docker, pullable=self._docker.registry())
+        image = prepare_timescale(self._docker)
         (self.port,) = free_ports(1)
         self._undertaker = Undertaker()
         self._undertaker.entrust("docker", "rm", "--force", "--volumes", self.name)
@@ -149,3 +148,11 @@ class TimescaleServer:
             detail=lambda: self._docker.run("logs", "--tail", "20", self.name),
             poll_seconds=0.2,
         )
+
+
+def prepare_timescale(docker: Docker | None = None) -> str:
+    """Make sure that an engine runs and has the server's image, and return its name."""
+    cache = default_cache()
+    docker = docker or Docker(cache)
+    docker.ensure()
+    return timescale_image(cache, docker, pullable=docker.registry())

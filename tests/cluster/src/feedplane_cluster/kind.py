@@ -101,6 +101,10 @@ class KindCluster:
         self._export_kubeconfig()
         return None if self._ready() else "its API server or a node is not ready"
 
+    def exists(self) -> bool:
+        """Whether the engine answers and holds the cluster, in whatever state."""
+        return self._docker.answers() and bool(self.nodes())
+
     def nodes(self) -> list[Node]:
         """Return the cluster's nodes, running or not."""
         answer = self._docker.run(
