@@ -6,12 +6,18 @@ venue emitted is *kept* when a row holds it, *named* when the ledger does, else 
 
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import aiohttp
 import asyncpg
 
-STREAMS = {"trade": "aggTrade", "quote": "bookTicker", "book": "depth", "bar-1m": "kline_1m"}
+STREAMS = {
+    "trade": "aggTrade",
+    "quote": "bookTicker",
+    "book": "depth@100ms",
+    "bar-1m": "kline_1m",
+}
 
 _ROWS = {
     "trade": "select trade_id as number, trade_id as first, ts_event from {s}.trades"
@@ -55,8 +61,13 @@ async def judge(
     wanted: dict[str, list[str]],
     *,
     schema: str = "feedplane",
+    from_first_row: bool = True,
 ) -> list[Verdict]:
-    """Return a verdict for each wanted channel: `{"trade": ["BTCUSDT", ...], ...}`."""
+    """Return a verdict for each wanted channel: `{"trade": ["BTCUSDT", ...], ...}`.
+
+    The tape begins with the first row held, or, more strictly, with what the venue emitted after
+    the first subscription.
+    """
     connection = await asyncpg.connect(dsn)
     verdicts = []
     try:
@@ -74,30 +85,31 @@ async def judge(
                         instrument,
                         channel,
                     )
-                    verdicts.append(_judge(channel, symbol, truth.get("ids", []), rows, gaps))
+                    verdict = _judge(channel, symbol, _Told(truth, from_first_row), rows, gaps)
+                    verdicts.append(verdict)
     finally:
         await connection.close()
     return verdicts
 
 
-def _judge(
-    channel: str, symbol: str, emitted: list[int], rows: list[Any], gaps: list[Any]
-) -> Verdict:
+# What the venue says of one channel.
+class _Told:
+    def __init__(self, truth: dict[str, Any], from_first_row: bool) -> None:
+        self.emitted: list[int] = truth.get("ids", [])
+        windows = [window["after"] or 0 for window in truth.get("delivered", [])]
+        self.subscribed_after = None if from_first_row or not windows else min(windows)
+
+    def since(self, begin: int) -> list[int]:
+        """Return the numbers of the tape, which begins with the first row if nothing else is."""
+        after = begin - 1 if self.subscribed_after is None else self.subscribed_after
+        return [number for number in self.emitted if number > after]
+
+
+def _judge(channel: str, symbol: str, told: _Told, rows: list[Any], gaps: list[Any]) -> Verdict:
     numbers = [row["number"] for row in rows]
     kept = set(numbers)
-    if not numbers:
-        return Verdict(
-            channel=channel,
-            symbol=symbol,
-            emitted=len(emitted),
-            kept=0,
-            doubled=0,
-            named=0,
-            lost=emitted,
-        )
-    begin = min(row["first"] for row in rows)
-    since = [number for number in emitted if number >= begin]
-    covered = _named(rows, numbers, gaps)
+    since = told.since(min((row["first"] for row in rows), default=0))
+    covered = _named(channel, rows, gaps)
     missing = [number for number in since if number not in kept]
     named = [number for number in missing if any(a <= number <= b for a, b in covered)]
     lost = sorted(set(missing) - set(named))
@@ -109,13 +121,14 @@ def _judge(
         doubled=len(numbers) - len(kept),
         named=len(named),
         lost=lost,
-        foreign=sorted(kept - set(emitted)),
+        foreign=sorted(kept.difference(told.emitted)),
     )
 
 
-# The numbers each ledger row names. A row without ids names what lies strictly between the last
-# row held at its beginning and the first held at its end.
-def _named(rows: list[Any], numbers: list[int], gaps: list[Any]) -> list[tuple[int, int]]:
+# The numbers each ledger row names. A bar's number is its open time. Another row without ids
+# names what lies strictly between the last row held at its beginning and the first held at its
+# end.
+def _named(channel: str, rows: list[Any], gaps: list[Any]) -> list[tuple[int, int]]:
     covered = []
     by_time = sorted((row["ts_event"], row["number"]) for row in rows)
     times = [time for time, _ in by_time]
@@ -123,9 +136,16 @@ def _named(rows: list[Any], numbers: list[int], gaps: list[Any]) -> list[tuple[i
         if gap["from_id"] is not None:
             covered.append((gap["from_id"], gap["to_id"]))
             continue
+        if channel.startswith("bar-"):
+            covered.append((_milliseconds(gap["from_ts"]), _milliseconds(gap["to_ts"])))
+            continue
         before = bisect_right(times, gap["from_ts"])
         after = bisect_left(times, gap["to_ts"]) if gap["to_ts"] else len(times)
         low = by_time[before - 1][1] + 1 if before else 0
         high = by_time[after][1] - 1 if after < len(times) else 1 << 62
         covered.append((low, high))
     return covered
+
+
+def _milliseconds(time: datetime) -> int:
+    return round(time.timestamp() * 1000)
