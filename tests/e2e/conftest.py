@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from pytest_kind import KindCluster
+from release import ROOT, Release
 
 from feedplane_cluster.cache import default_cache
 from feedplane_cluster.docker import Docker
@@ -111,3 +112,28 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[ProductCluster]:
     yield running
     if local.nodes and not config.getoption("keep_cluster") and not config.stash[existed]:
         own_cluster(config).delete()
+
+
+@pytest.fixture(scope="session")
+def release(cluster: ProductCluster) -> Release:
+    """The shipped chart in namespace `feeds`: two operators, the simulated venue, a database."""
+    installed = Release(
+        Path(cluster.kubectl_path), cluster.helm_path, Path(cluster.kubeconfig_path), "feeds"
+    )
+    settings: dict[str, str] = {
+        "demo.enabled": "true",
+        "demo.simulator.rate": "300",
+        "demo.database.storage.kind": "PersistentVolumeClaim",
+    }
+    for part, image in cluster.images.items():
+        repository, _, tag = image.rpartition(":")
+        settings |= {f"images.{part}.repository": repository, f"images.{part}.tag": tag}
+    installed.install(settings)
+    return installed
+
+
+@pytest.fixture(scope="session")
+def feeds(release: Release) -> None:
+    """The demo's FeedSources and Subscriptions, applied as a person does."""
+    for manifest in sorted((ROOT / "examples/demo").glob("*.yaml")):
+        release.kubectl("apply", "-f", str(manifest))
