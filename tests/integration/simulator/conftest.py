@@ -9,10 +9,9 @@ import aiohttp
 import pytest
 from websockets.asyncio.client import ClientConnection
 
-from feedplane_simulator.simulator import Simulator
-
 Frame = dict[str, Any]
-Fetch = Callable[[str], Awaitable[tuple[int, Any, "aiohttp.typedefs.LooseHeaders"]]]
+PATIENCE_SECONDS = 60
+"""A busy machine is slow, which is no failure; only what never comes is."""
 
 
 class Read(Protocol):
@@ -27,7 +26,7 @@ def read() -> Read:
         socket: ClientConnection, until: Callable[[list[Frame]], bool]
     ) -> list[Frame]:
         frames: list[Frame] = []
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not until(frames):
                 frames.append(json.loads(await socket.recv()))
         return frames
@@ -38,7 +37,7 @@ def read() -> Read:
 @pytest.fixture
 def eventually() -> Callable[[Callable[[], bool]], Awaitable[None]]:
     async def wait(condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not condition():  # noqa: ASYNC110 - the condition is the other side's
                 await asyncio.sleep(0.01)
 
@@ -49,11 +48,3 @@ def eventually() -> Callable[[Callable[[], bool]], Awaitable[None]]:
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession() as session:
         yield session
-
-
-@pytest.fixture
-def rest_url() -> Callable[[Simulator, str], str]:
-    def build(simulator: Simulator, market: str) -> str:
-        return f"http://127.0.0.1:{simulator.ports[market]}"
-
-    return build

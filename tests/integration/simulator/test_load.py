@@ -1,17 +1,20 @@
 """Load runs over a socket: what arrives is what the arithmetic of the run says."""
 
 import json
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import aiohttp
 import pytest
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import connect as connect_socket
 
 from feedplane_simulator.config import Market, SimulatorConfig
 from feedplane_simulator.load import LoadSpec
 from feedplane_simulator.simulator import Simulator
 
+# A bounded queue left unread would hold up the closing handshake.
+connect = partial(connect_socket, max_queue=None)
 CONFIG = SimulatorConfig(rate=0, symbols=3, history_minutes=2)
 
 
@@ -34,9 +37,16 @@ async def test_load_delivers_every_trade_once(
         ids = [f["data"]["a"] for f in frames if f["stream"] == "btcusdt@aggTrade"]
         async with http.get(f"{rest}?symbol=BTCUSDT&fromId={ids[700]}&limit=40") as response:
             rows = await response.json()
-        simulator.mark("end")
+        [row] = [
+            row
+            for row in simulator.truth.summarize()
+            if (row["channel"], row["symbol"]) == ("aggTrade", "BTCUSDT")
+        ]
         truth = simulator.truth.emitted[Market.SPOT, "aggTrade", "BTCUSDT"]
     assert ids == list(range(ids[0], ids[0] + 1334))
+    assert [(w["count"], w["first"], w["last"]) for w in row["delivered"]] == [
+        (1334, ids[0], ids[-1])
+    ] * 2
     assert (truth.first, truth.last, truth.count) == (ids[0], ids[-1], 1334)
     streamed = [f["data"] for f in frames if f["stream"] == "btcusdt@aggTrade"][700:740]
     assert rows == [

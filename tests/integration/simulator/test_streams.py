@@ -4,17 +4,20 @@ import itertools
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import aiohttp
 import pytest
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import connect as connect_socket
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from feedplane_simulator.config import Market, SimulatorConfig
 from feedplane_simulator.simulator import Simulator
 from feedplane_simulator.violations import Rule
 
+# A bounded queue left unread would hold up the closing handshake.
+connect = partial(connect_socket, max_queue=None)
 Eventually = Callable[[Callable[[], bool]], Awaitable[None]]
 CONFIG = SimulatorConfig(rate=800, symbols=3, history_minutes=2)
 

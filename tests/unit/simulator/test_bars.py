@@ -44,6 +44,17 @@ def test_minute_without_trades_closes_flat() -> None:
     assert [bar.open_ms for bar in series.closed] == [START, START + 60_000]
 
 
+def test_seeded_series_counts_the_minutes_before_it() -> None:
+    minutes = BarSeries(60_000, 100, START)
+    for number in range(20):
+        minutes.roll(START + number * 10_000)
+        minutes.add(trade(100 + number, 1, number))
+    late = BarSeries(300_000, 100, START + 190_000)
+    late.seed([*minutes.closed, minutes.current])
+    assert [late.current] == merge_bars([*minutes.closed, minutes.current], 300_000)
+    assert late.current.count == 20
+
+
 def test_merged_minutes_equal_the_coarser_series() -> None:
     minutes, five = BarSeries(60_000, 100, START), BarSeries(300_000, 100, START)
     for number in range(40):

@@ -31,7 +31,7 @@ def describe() -> None:
 
 def build_id_base(at_ms: int) -> int:
     """Return a base for ids that rises faster than any venue emits."""
-    return (at_ms - ID_EPOCH_MS) // 1000 * 10_000
+    return (at_ms - ID_EPOCH_MS) // 1000 * 100_000
 
 
 async def serve(config: SimulatorConfig) -> None:
@@ -56,6 +56,7 @@ def run(  # noqa: PLR0913, PLR0917 - each argument is one option of the command 
     channels: Annotated[str, typer.Option(help="Channels to emit.")] = ",".join(CHANNELS),
     recordings: Annotated[Path | None, typer.Option(help="Replay recordings from here.")] = None,
     recorded_pace: Annotated[bool, typer.Option(help="Replay at the recorded pace.")] = True,
+    recordings_loop: Annotated[bool, typer.Option(help="Replay again and again.")] = True,
     id_base: Annotated[int, typer.Option(help="Added to first ids; -1 takes the clock.")] = -1,
     lifetime_seconds: Annotated[float, typer.Option(help="Life of a connection.")] = 86_400.0,
     log_level: Annotated[str, typer.Option(help="Lowest level to log.")] = "info",
@@ -74,6 +75,7 @@ def run(  # noqa: PLR0913, PLR0917 - each argument is one option of the command 
         channels=tuple(name for name in channels.split(",") if name),
         recordings=recordings,
         recorded_pace=recorded_pace,
+        recordings_loop=recordings_loop,
     ).with_rules(lifetime_seconds=lifetime_seconds)
     uvloop.run(serve(config))
 

@@ -1,5 +1,6 @@
 """The admin port: truth, violations, faults and connections over plain HTTP and JSON."""
 
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,19 @@ from feedplane_simulator.config import Market
 from feedplane_simulator.faults import Fault
 from feedplane_simulator.load import LoadSpec
 
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
 if TYPE_CHECKING:
     from feedplane_simulator.simulator import Simulator
+
+
+@web.middleware
+async def refuse_malformed(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer 400 to a body that is no JSON of the expected shape."""
+    try:
+        return await handler(request)
+    except (msgspec.DecodeError, KeyError, ValueError) as error:
+        return _json({"error": str(error)}, HTTPStatus.BAD_REQUEST)
 
 
 class AdminEndpoint:
@@ -75,10 +87,7 @@ class AdminEndpoint:
         return _json(self._simulator.faults.describe())
 
     async def _inject(self, request: web.Request) -> web.Response:
-        try:
-            fault = msgspec.json.decode(await request.read(), type=Fault)
-        except msgspec.DecodeError as error:
-            return _json({"error": str(error)}, HTTPStatus.BAD_REQUEST)
+        fault = msgspec.json.decode(await request.read(), type=Fault)
         active = await self._simulator.inject(fault)
         return _json(active.describe(), HTTPStatus.CREATED)
 
@@ -117,6 +126,8 @@ class AdminEndpoint:
         until = int(query["until"]) if "until" in query else None
         if query.get("ids"):
             body["ids"] = truth.ids(key, after, until)
+            for row, window in zip(body["delivered"], truth.delivered.get(key, ()), strict=True):
+                row["withheldIds"] = list(window.withheld)
         if query.get("events"):
             body["events"] = [
                 {"sequence": sequence, "time": at, "payload": msgspec.Raw(payload)}
@@ -130,10 +141,7 @@ class AdminEndpoint:
         return _json({name: run.describe() for name, run in loads.items()})
 
     async def _start_load(self, request: web.Request) -> web.Response:
-        try:
-            spec = msgspec.json.decode(await request.read() or b"{}", type=LoadSpec)
-        except msgspec.DecodeError as error:
-            return _json({"error": str(error)}, HTTPStatus.BAD_REQUEST)
+        spec = msgspec.json.decode(await request.read() or b"{}", type=LoadSpec)
         run = await self._simulator.start_load(spec)
         return _json(run.describe(), HTTPStatus.CREATED)
 

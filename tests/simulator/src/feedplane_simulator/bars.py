@@ -59,6 +59,13 @@ class BarSeries:
             self.changed = False
         return finished
 
+    def seed(self, minutes: Iterable[Bar]) -> None:
+        """Take into the open bar the minutes of it that passed before the series began."""
+        inside = [bar for bar in minutes if bar.open_ms >= self.current.open_ms]
+        merged = merge_bars(inside, self.interval_ms)
+        if merged:
+            self.current = merged[-1]
+
     def add(self, trade: BarTrade) -> None:
         """Count a trade into the open bar; `roll` must have run for its time."""
         bar = self.current

@@ -94,6 +94,9 @@ class Generator:
         book.fill({p: q for p, q in bids.items() if p > 0}, asks, self._update_id)
         bars = {i: BarSeries(INTERVAL_MS[i], price, now_ms) for i in self._all_intervals()}
         _fill_past(bars["1m"], price, rng, config.history_minutes)
+        for interval, series in bars.items():
+            if interval not in ("1s", "1m"):
+                series.seed((*bars["1m"].closed, bars["1m"].current))
         state = InstrumentState(
             instrument=instrument,
             rng=rng,
@@ -305,8 +308,14 @@ class Generator:
             return
         self._intervals.append(interval)
         for state in self.states.values():
-            price = state.bars["1m"].current.close
-            state.bars.setdefault(interval, BarSeries(INTERVAL_MS[interval], price, now_ms))
+            if interval in state.bars:
+                continue
+            minutes = state.bars["1m"]
+            minutes.roll(now_ms)
+            series = BarSeries(INTERVAL_MS[interval], minutes.current.close, now_ms)
+            if interval != "1s":
+                series.seed((*minutes.closed, minutes.current))
+            state.bars[interval] = series
 
 
 # Bars from before the start, so that history has something to answer with.

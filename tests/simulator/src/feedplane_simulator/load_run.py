@@ -163,6 +163,8 @@ class LoadRun:
             self._account_feed(feed)
 
     def _account_feed(self, feed: LoadFeed) -> None:
+        if feed.accounted == self.position:
+            return
         for (index, kind), window in feed.windows.items():
             first, last, count = self.span(kind, index, feed.accounted, self.position)
             if count:

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from aiohttp import WSCloseCode, web
 
-from feedplane_simulator.admin import AdminEndpoint
+from feedplane_simulator.admin import AdminEndpoint, refuse_malformed
 from feedplane_simulator.clock import now_ms
 from feedplane_simulator.config import Market, SimulatorConfig
 from feedplane_simulator.connection import Connection
@@ -101,7 +101,7 @@ class Simulator:
             self._endpoints[name].add_routes(app)
             RestEndpoint(market).add_routes(app)
             await self._listen(name, app, ports[name])
-        admin = web.Application()
+        admin = web.Application(middlewares=[refuse_malformed])
         AdminEndpoint(self).add_routes(admin)
         await self._listen("admin", admin, self.config.admin_port)
         for name in Market:

@@ -1,6 +1,7 @@
 """The WebSocket side of a market: handshake, control messages, pings, and the ways to end."""
 
 import asyncio
+import contextlib
 import logging
 from http import HTTPStatus
 from typing import cast
@@ -144,7 +145,8 @@ class StreamEndpoint:
         stalled = self._market.faults.stalls(connection, asyncio.get_running_loop().time())
         if kind is WSMsgType.PING:
             if not stalled:
-                await socket.pong(bytes(cast("bytes", data)))
+                with contextlib.suppress(ConnectionError):
+                    await socket.pong(bytes(cast("bytes", data)))
         elif kind is WSMsgType.PONG:
             connection.keep_alive.ponged(bytes(cast("bytes", data)))
         elif kind is WSMsgType.TEXT and not stalled:
@@ -198,7 +200,9 @@ class StreamEndpoint:
         socket = self._sockets.get(connection.number)
         if socket is not None and not connection.transport.is_closing():
             connection.flush()
-            await socket.ping(payload)
+            # It may be closing already, with its last bytes still under way.
+            with contextlib.suppress(ConnectionError):
+                await socket.ping(payload)
 
     def announce_shutdown(self, connection: Connection) -> None:
         """Send the serverShutdown event."""
