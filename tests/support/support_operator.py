@@ -56,7 +56,7 @@ CHILD_KINDS = (
 )
 
 
-def wait_for(question: Callable[[], T], seconds: float = 10.0) -> T:
+def wait_for(question: Callable[[], T | None], seconds: float = 10.0) -> T:
     """Ask until the answer is true; the answer, or AssertionError with the last one."""
     end = time.monotonic() + seconds
     while True:
@@ -226,23 +226,24 @@ class OperatorProcess:
     def __init__(self, kubeconfig: Path, log: Path, name: str, **environment: str) -> None:
         self.port = free_ports(1)[0]
         self.log = log
-        self._handle = log.open("wb")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "feedplane_operator"],
-            env={
-                "PATH": os.environ["PATH"],
-                "KUBECONFIG": str(kubeconfig),
-                "POD_NAME": name,
-                "POD_NAMESPACE": OPERATOR_NAMESPACE,
-                "FEEDPLANE_FEEDER_IMAGE": IMAGE,
-                "FEEDPLANE_HTTP_PORT": str(self.port),
-                "FEEDPLANE_POLL_SECONDS": "1",
-                "FEEDPLANE_LOG_LEVEL": "DEBUG",
-                **environment,
-            },
-            stdout=self._handle,
-            stderr=self._handle,
-        )
+        variables = {
+            "PATH": os.environ["PATH"],
+            "KUBECONFIG": str(kubeconfig),
+            "POD_NAME": name,
+            "POD_NAMESPACE": OPERATOR_NAMESPACE,
+            "FEEDPLANE_FEEDER_IMAGE": IMAGE,
+            "FEEDPLANE_HTTP_PORT": str(self.port),
+            "FEEDPLANE_POLL_SECONDS": "1",
+            "FEEDPLANE_LOG_LEVEL": "DEBUG",
+            **environment,
+        }
+        with log.open("wb") as lines:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "feedplane_operator"],
+                env=variables,
+                stdout=lines,
+                stderr=lines,
+            )
 
     def get(self, path: str) -> str:
         """Return what the operator's own port answers; empty while it does not."""
@@ -279,16 +280,12 @@ class OperatorProcess:
         """End it without a chance to say anything."""
         self.process.kill()
         self.process.wait()
-        self._handle.close()
 
     def stop(self) -> int:
         """Ask it to end, and return its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        try:
-            return self.process.wait(30)
-        finally:
-            self._handle.close()
+        return self.process.wait(30)
 
 
 class FakeFeeders:

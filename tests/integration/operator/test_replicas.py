@@ -3,6 +3,7 @@
 import json
 import time
 import urllib.error
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,15 +25,11 @@ TAKEOVER_SECONDS = 20.0
 
 
 @pytest.fixture(scope="module")
-def quiet_plane(
-    request: pytest.FixtureRequest,
-) -> ControlPlane:
+def quiet_plane() -> Iterator[ControlPlane]:
     """An API server where only this module's operators run."""
-    plane = ControlPlane(controllers=True)
-    request.addfinalizer(plane.stop)
-    plane.start()
-    define_kinds(Server(plane.kubeconfig))
-    return plane
+    with ControlPlane(controllers=True) as plane:
+        define_kinds(Server(plane.kubeconfig))
+        yield plane
 
 
 @pytest.fixture(scope="module")
