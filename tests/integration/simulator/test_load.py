@@ -1,5 +1,6 @@
 """Load runs over a socket: what arrives is what the arithmetic of the run says."""
 
+import asyncio
 import json
 from functools import partial
 from itertools import pairwise
@@ -10,6 +11,7 @@ import pytest
 from websockets.asyncio.client import connect as connect_socket
 
 from feedplane_simulator.config import Market, SimulatorConfig
+from feedplane_simulator.faults import Fault, FaultKind
 from feedplane_simulator.load import LoadSpec
 from feedplane_simulator.simulator import Simulator
 
@@ -84,3 +86,16 @@ async def test_mixed_load_keeps_every_chain(market: str, http: aiohttp.ClientSes
     assert all(b > a for a, b in pairwise(quotes))
     assert snapshot["lastUpdateId"] > depths[-1]["u"]
     assert float(snapshot["bids"][0][0]) < float(snapshot["asks"][0][0])
+
+
+async def test_halted_load_goes_on_after_resume(eventually: Any) -> None:
+    async with Simulator(CONFIG) as simulator:
+        run = await simulator.start_load(LoadSpec(frames=3000, rate=5000.0))
+        await eventually(lambda: run.position > 0)
+        await simulator.inject(Fault(kind=FaultKind.HALT, market=Market.SPOT))
+        halted_at = run.position
+        await asyncio.sleep(0.05)
+        assert (run.position, run.state) == (halted_at, "running")
+        await simulator.inject(Fault(kind=FaultKind.RESUME))
+        await simulator.loads_ended()
+    assert (run.position, run.state) == (3000, "ended")

@@ -216,6 +216,10 @@ class LoadRun:
         loop = asyncio.get_running_loop()
         paced_from, paced_position = self.started_at, 0
         while (left := self._remaining(now := loop.time())) > 0:
+            if self.market.halted:
+                await asyncio.sleep(tick_seconds)
+                paced_from, paced_position = loop.time(), self.position
+                continue
             if self.spec.rate is None:
                 await self._blast(left)
                 continue
