@@ -6,7 +6,7 @@ of the feeder together (docs/decisions). Must not know Leases or configurations.
 
 import json
 import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +79,7 @@ class ClusterApi:
         """
         return await self._request("PUT", path, body=document)
 
-    async def watch(self, path: str, params: Mapping[str, str]) -> AsyncIterator[Document]:
+    async def watch(self, path: str, params: Mapping[str, str]) -> AsyncGenerator[Document, None]:
         """Yield watch events until the server ends the watch.
 
         Raises:

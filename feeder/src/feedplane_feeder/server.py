@@ -53,14 +53,11 @@ class Server:
                 web.get("/metrics", self._metrics),
             ]
         )
-        runner = web.AppRunner(app, access_log=None, handle_signals=False)
-        await runner.setup()
         listener = _listen(self._wanted_port)
         self.port = listener.getsockname()[1]
-        await web.SockSite(
-            runner, listener, backlog=BACKLOG, shutdown_timeout=SHUTDOWN_SECONDS
-        ).start()
-        self._runner = runner
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+        await self._runner.setup()
+        await web.SockSite(self._runner, listener, backlog=BACKLOG).start()
 
     async def stop(self) -> None:
         """Finish the requests under way and close the port."""
