@@ -24,7 +24,7 @@ def main(rounds: int = 3) -> None:
     measured = [run_demo(options, afresh=True) for _ in range(rounds)]
     details = {
         "first_run_seconds": round(first.seconds, 1),
-        "feeds": "two FeedSources with three accounts in all, thirteen instruments",
+        "feeds": "two FeedSources with three accounts in all, eight instruments",
         "value": "the slowest round",
     }
     figures = {

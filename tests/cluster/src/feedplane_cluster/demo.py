@@ -14,10 +14,14 @@ from typing import Annotated
 import typer
 import yaml
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from feedplane_cluster.cache import default_cache
 from feedplane_cluster.demo_inputs import (
+    DEMO,
     NAMESPACE,
+    PART_OF,
     RECORDINGS_FOLDER,
     DemoOptions,
     Manifest,
@@ -46,7 +50,7 @@ READY_SECONDS = 120
 FIRST_ROW_SECONDS = 120
 
 # What the demo has to show goes to standard output; its progress does not.
-screen = Console(highlight=False)
+screen = Console(highlight=False, soft_wrap=True)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -168,12 +172,22 @@ class Demo:
         with step("Applying two FeedSources and two Subscriptions"):
             applied = datetime.now(UTC)
             clock = time.monotonic()
-            answer = self._kubectl.apply(demo_manifests(self._options))
+            manifests = demo_manifests(self._options)
+            answer = self._kubectl.apply(manifests)
+            self._withdraw_others(manifests)
         for line in answer.splitlines():
             note(line)
         with step("Waiting for the first row in the database"):
             self._wait_row(applied)
         return time.monotonic() - clock
+
+    def _withdraw_others(self, manifests: Sequence[Manifest]) -> None:
+        """Remove what an earlier run with other options wanted."""
+        wanted = {manifest["metadata"]["name"] for manifest in manifests}
+        listed = self._kubectl("get", "subscriptions", f"-l{PART_OF}={DEMO}", "-o", "name")
+        for name in listed.split():
+            if name.rpartition("/")[2] not in wanted:
+                self._kubectl("delete", name)
 
     def _wait_row(self, since: datetime) -> None:
         newer = f"ts_recv >= '{since.isoformat()}'"
@@ -210,21 +224,18 @@ class Demo:
 
     def _show(self) -> None:
         for kind in ("feedsources", "subscriptions"):
-            heading(f"kubectl get {kind}")
-            screen.print(self._kubectl("get", kind).rstrip())
-        heading("What runs")
-        screen.print(pods_table(self._kubectl.items("pods")))
-        heading("Rows so far")
-        screen.print(self._kubectl.query(ROW_COUNTS).rstrip())
-        heading("The last trades in the database")
-        screen.print(self._kubectl.query(NEWEST_ROWS).rstrip())
-        heading("To look further")
-        screen.print(further(self._programs, self._kubectl.kubeconfig), soft_wrap=True)
+            show(f"kubectl get {kind}", self._kubectl("get", kind))
+        show("What runs", pods_table(self._kubectl.items("pods")))
+        show("Rows so far", self._kubectl.query(ROW_COUNTS))
+        show("The last trades in the database", self._kubectl.query(NEWEST_ROWS))
+        show("To look further", further(self._programs, self._kubectl.kubeconfig))
 
 
-def heading(text: str) -> None:
-    """Print a heading."""
-    screen.print(f"\n[bold]{text}[/]")
+def show(heading: str, content: str | Table) -> None:
+    """Print something under a heading."""
+    screen.print(f"\n[bold]{heading}[/]")
+    # Text of programs is no markup: its brackets are brackets.
+    screen.print(content if isinstance(content, Table) else Text(content.rstrip()))
 
 
 def run_demo(

@@ -11,6 +11,12 @@ import yaml
 NAMESPACE = "feeds"
 RECORDINGS_CLAIM = "recordings"
 RECORDINGS_FOLDER = "/var/lib/feedplane-recordings"
+PART_OF = "app.kubernetes.io/part-of"
+DEMO = "feedplane-demo"
+STREAM = re.compile(r'"stream":"([a-z0-9_]+)@([A-Za-z0-9_@]+)"')
+RECORDED_STREAMS = {"aggTrade": "trade", "bookTicker": "quote", "kline_1m": "bar-1m"}
+# Recordings of half a minute, played in a loop: a quiet stream in them is quiet for that long.
+PATIENCE = {"staleAfterSeconds": 120, "replayBufferSeconds": 126}
 
 Manifest = dict[str, Any]
 
@@ -27,35 +33,57 @@ class DemoOptions:
     """Folder of recorded frames that the simulator replays."""
 
 
-def recorded_symbols(folder: Path) -> dict[str, list[str]]:
-    """Read which instruments a folder of recordings carries, per market.
+def recorded_channels(folder: Path) -> dict[str, dict[str, list[str]]]:
+    """Read what a folder of recordings carries: venue -> channel -> symbols.
 
-    The first line of each `<market>-<day>.ws.txt` is the address it was recorded from.
+    Shape: `<market>-<day>.ws.txt`, the address in the first line, then `time: frame` lines.
     """
-    symbols: dict[str, list[str]] = {}
+    found: dict[str, dict[str, set[str]]] = {}
     for path in sorted(folder.glob("*.ws.txt")):
-        with path.open() as file:
-            address = file.readline()
-        streams = re.findall(r"[=/]([a-z0-9_]+)@", address)
-        venue = f"binance-{path.name.split('-')[0]}"
-        known = symbols.setdefault(venue, [])
-        known += sorted({stream.upper() for stream in streams} - set(known))
-    return symbols
+        channels = found.setdefault(f"binance-{path.name.split('-')[0]}", {})
+        for symbol, stream in STREAM.findall(path.read_text()):
+            channel = "book" if stream.startswith("depth") else RECORDED_STREAMS.get(stream)
+            if channel:
+                channels.setdefault(channel, set()).add(symbol.upper())
+    return {
+        venue: {channel: sorted(symbols) for channel, symbols in sorted(channels.items())}
+        for venue, channels in found.items()
+    }
 
 
 def demo_manifests(options: DemoOptions) -> list[Manifest]:
     """Return the FeedSources and Subscriptions of the demo, changed as the options say."""
     texts = [path.read_text() for path in sorted((options.root / "examples/demo").glob("*.yaml"))]
-    manifests = [doc for text in texts for doc in yaml.safe_load_all(text)]
-    recorded = recorded_symbols(options.recordings) if options.recordings else {}
+    manifests = [document for text in texts for document in yaml.safe_load_all(text)]
+    if options.recordings:
+        feeds = [manifest for manifest in manifests if manifest["kind"] == "FeedSource"]
+        manifests = [*feeds, *recorded_subscriptions(recorded_channels(options.recordings))]
+        for feed in feeds:
+            feed["spec"]["failover"] = PATIENCE
+    if options.live:
+        for manifest in manifests:
+            manifest["spec"].pop("endpoints", None)
     for manifest in manifests:
-        spec = manifest["spec"]
-        if options.live:
-            spec.pop("endpoints", None)
-        if recorded and manifest["kind"] == "Subscription":
-            spec.pop("selector", None)
-            spec["instruments"] = recorded[spec["feedSourceRef"]["name"]]
+        manifest["metadata"]["labels"] = {PART_OF: DEMO}
     return manifests
+
+
+def recorded_subscriptions(recorded: Mapping[str, Mapping[str, list[str]]]) -> list[Manifest]:
+    """Build one Subscription per venue and channel, for exactly what was recorded."""
+    return [
+        {
+            "apiVersion": "feedplane.dev/v1alpha1",
+            "kind": "Subscription",
+            "metadata": {"name": f"{venue}-recorded-{channel}"},
+            "spec": {
+                "feedSourceRef": {"name": venue},
+                "instruments": symbols,
+                "channels": [channel],
+            },
+        }
+        for venue, channels in recorded.items()
+        for channel, symbols in channels.items()
+    ]
 
 
 def image_settings(images: Mapping[str, str]) -> list[str]:
