@@ -7,13 +7,14 @@ from pathlib import Path
 
 from feedplane_cluster.cache import Cache, locked
 from feedplane_cluster.docker import Docker
-from feedplane_cluster.errors import CommandError
+from feedplane_cluster.errors import CommandError, NotReadyError
 from feedplane_cluster.process import run, succeeds, wait_until
 from feedplane_cluster.progress import note, step
 from feedplane_cluster.toolchain import KIND, Toolchain
 
 CREATE_SECONDS = 300.0
 READY_SECONDS = 120.0
+REVIVAL_SECONDS = 25.0
 CONTROLLER_PATCH = """kind: ClusterConfiguration
 controllerManager: {extraArgs: {node-monitor-grace-period: 12s, node-monitor-period: 2s}}
 """
@@ -99,7 +100,12 @@ class KindCluster:
         if any(node.image != wanted for node in found):
             return f"its nodes were made from another image than {image}"
         self._export_kubeconfig()
-        return None if self._ready() else "its API server or a node is not ready"
+        try:
+            # The engine may have just started the node again; that takes it a while.
+            wait_until(self._ready, "the node", seconds=REVIVAL_SECONDS, poll_seconds=1)
+        except NotReadyError:
+            return "its API server or a node is not ready"
+        return None
 
     def exists(self) -> bool:
         """Whether the engine answers and holds the cluster, in whatever state."""

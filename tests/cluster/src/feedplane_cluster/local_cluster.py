@@ -65,6 +65,7 @@ def up(
     cluster = KindCluster(cache, docker, toolchain, name)
 
     def create() -> None:
+        toolchain.bin_folder()
         cluster.ensure(node_image(cache, docker, toolchain, pullable=pullable), nodes)
 
     # The node image waits on a compiler, the other images mostly on the network.

