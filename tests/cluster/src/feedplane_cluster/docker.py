@@ -53,6 +53,11 @@ class Docker:
         if self.answers():
             self._refuse_engine_without_wrapper()
             return
+        if address := os.environ.get("DOCKER_HOST"):
+            raise MissingToolError(
+                f"No Docker engine answers at {address}",
+                "Start it, or unset DOCKER_HOST",
+            )
         if not may_install():
             raise MissingToolError(
                 "No Docker engine answers",
