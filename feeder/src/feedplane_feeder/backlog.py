@@ -90,7 +90,11 @@ class Backlog:
         size = max(1, len(batch.records))
         # A connected sink is given twice the room: its reader was asked to pause and is about to.
         bound = self._bound * 2 if connected else self._bound
-        if not self.spilling and (not self._queue or self.queued_records + size <= bound):
+        fits = not self._queue or self.queued_records + size <= bound
+        if self._folder is not None and not self._folder.is_open:
+            # Nothing can go to the disk before its left-overs are known; that is a moment.
+            fits = True
+        if fits and not self.spilling:
             if self.losses:
                 self._queue.append(self.losses.take(now_ns))
             self._queue.append(batch)

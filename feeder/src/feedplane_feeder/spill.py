@@ -41,6 +41,11 @@ class SpillFolder:
         self._lock: BinaryIO | None = None
 
     @property
+    def is_open(self) -> bool:
+        """Whether the folder was taken over."""
+        return self._lock is not None
+
+    @property
     def held_bytes(self) -> int:
         """Bytes on disk that wait for the sink."""
         return sum(self._sizes.values())
@@ -75,6 +80,7 @@ class SpillFolder:
                     self._take_over(path)
             self._left_over_end = max(self._sizes, default=-1) + 1
         except OSError as error:
+            self.close()
             raise SpillUnusableError(str(self._folder), error.strerror or str(error)) from error
 
     def append(self, batch: Batch) -> bool:

@@ -73,11 +73,11 @@ def _encode_any(text: str) -> bytes:
 
 # Before the digits of a number below 10,000 with up to eight digits after the point, by what
 # stands behind the whole part, the point included: a point alone is not plain.
-_HEADS = {
+_HEADS: dict[int, bytes] = {
     length: Struct(">ihhHh").pack(14, 3, 0, 0, max(0, length - 1)) for length in (0, *range(2, 10))
 }
-_WHOLES = {str(number): number.to_bytes(2, "big") for number in range(10_000)}
-_FRACTIONS = {"": b"\0\0"} | {
+_WHOLES: dict[str, bytes] = {str(number): number.to_bytes(2, "big") for number in range(10_000)}
+_FRACTIONS: dict[str, bytes] = {"": b"\0\0"} | {
     f"{number:0{width}d}": (number * 10 ** (4 - width)).to_bytes(2, "big")
     for width in range(1, 5)
     for number in range(10**width)
