@@ -1,6 +1,7 @@
 """The chart as helm renders it, parsed."""
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +32,14 @@ def helm() -> Callable[..., str]:
 
 @pytest.fixture(scope="session")
 def render(helm: Callable[..., str]) -> Render:
-    """Renders the chart with `key=value` settings into parsed manifests."""
+    """Renders the chart with `key=value` settings into parsed manifests, each set once."""
 
     def call(
         *settings: str, release: str = "feedplane", namespace: str = "feeds"
     ) -> list[Manifest]:
         words = [word for setting in settings for word in ("--set-json", setting)]
         text = helm(
-            f"template {release} {CHART} --namespace {namespace}",
+            f"template feedplane {CHART} --namespace feeds",
             "--kube-version",
             versions.KUBERNETES,
             *words,
