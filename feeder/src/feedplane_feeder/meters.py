@@ -13,7 +13,8 @@ from feedplane_feeder.core.tape import Taken
 from feedplane_feeder.metrics import Metrics
 from feedplane_feeder.records import Record
 
-WINDOW_NS: Final = 10_000_000_000
+SECOND_NS: Final = 1_000_000_000
+WINDOW_NS: Final = 10 * SECOND_NS
 LAG_SAMPLES: Final = 512
 
 
@@ -24,7 +25,7 @@ class Meters:
         self._metrics = metrics
         self._venue = venue
         self._lags: deque[int] = deque(maxlen=LAG_SAMPLES)
-        self._seconds: deque[tuple[int, int, int, int]] = deque()
+        self._moments: deque[tuple[int, int, int, int]] = deque()
         self._records = self._frames = self._bytes = self._malformed = 0
         self._counts: dict[str, int] = {}
         self.reconnects = 0
@@ -71,11 +72,11 @@ class Meters:
             self._metrics.records_total.labels(self._venue, channel).inc(count)
         self._metrics.frames_total.labels(self._venue).inc(self._frames)
         self._metrics.bytes_total.labels(self._venue).inc(self._bytes)
-        self._seconds.append((now_ns, self._records, self._frames, self._malformed))
+        self._moments.append((now_ns, self._records, self._frames, self._malformed))
         self._counts.clear()
         self._records = self._frames = self._bytes = self._malformed = 0
-        while self._seconds and self._seconds[0][0] <= now_ns - WINDOW_NS:
-            self._seconds.popleft()
+        while self._moments and self._moments[0][0] <= now_ns - WINDOW_NS:
+            self._moments.popleft()
 
     def gauge(
         self, *, states: Mapping[str, int], connections: int, weight_used: int, active: bool
@@ -94,16 +95,18 @@ class Meters:
     def window(self) -> tuple[int, int, int]:
         """Return records, frames and malformed frames of the last ten seconds."""
         return (
-            sum(second[1] for second in self._seconds),
-            sum(second[2] for second in self._seconds),
-            sum(second[3] for second in self._seconds),
+            sum(moment[1] for moment in self._moments),
+            sum(moment[2] for moment in self._moments),
+            sum(moment[3] for moment in self._moments),
         )
 
     def events_per_second(self) -> int:
         """Return the mean rate of records over the last ten seconds."""
-        if not self._seconds:
+        if len(self._moments) < 2:
             return 0
-        return self.window()[0] // len(self._seconds)
+        elapsed_ns = self._moments[-1][0] - self._moments[0][0]
+        counted = self.window()[0] - self._moments[0][1]
+        return counted * SECOND_NS // max(1, elapsed_ns)
 
     def lag_milliseconds(self) -> int | None:
         """Return the median lag of the newest samples, None when there is none."""

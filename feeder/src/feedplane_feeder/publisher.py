@@ -21,6 +21,9 @@ from feedplane_feeder.records import BookDelta, Gap, GapCause, Quarantined
 class Writer(Protocol):
     """What stands before a sink."""
 
+    on_gap: Callable[[Gap], None] | None
+    """Told of every gap the writer itself finds."""
+
     @property
     def full(self) -> bool:
         """Whether the reader should pause."""
@@ -56,6 +59,8 @@ class Publisher:
         self._writers = tuple(writers)
         self._log = log
         self._gaps: dict[tuple[str, str], int] = {}
+        for writer in self._writers:
+            writer.on_gap = self._count_gap
 
     @property
     def full(self) -> bool:
@@ -118,8 +123,7 @@ class Publisher:
     # One line for a batch of gaps: a storm of them must not become a storm of lines.
     def _note_gaps(self, gaps: Sequence[Gap]) -> None:
         for gap in gaps:
-            key = (gap.instrument_id, gap.channel)
-            self._gaps[key] = self._gaps.get(key, 0) + 1
+            self._count_gap(gap)
         first = gaps[0]
         self._log.warning(
             Event.GAP_DETECTED,
@@ -130,6 +134,10 @@ class Publisher:
             to_id=first.to_id,
             gap_count=len(gaps),
         )
+
+    def _count_gap(self, gap: Gap) -> None:
+        key = (gap.instrument_id, gap.channel)
+        self._gaps[key] = self._gaps.get(key, 0) + 1
 
     def _note_quarantined(self, quarantined: Sequence[Quarantined]) -> None:
         self.meters.add_quarantined([row.channel for row in quarantined])

@@ -26,6 +26,7 @@ Id = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Time = Annotated[int, Meta(ge=10**12, le=LAST_MILLISECOND * 1000)]
 Text = Annotated[str, Meta(max_length=64)]
 
+MINUS: Final = ord("-")
 BUY: Final = AggressorSide.BUY.value
 SELL: Final = AggressorSide.SELL.value
 
@@ -181,9 +182,14 @@ class QuoteRoute:
         data = self._decode(frame).data
         check_quote(data.bid_price, data.bid_size, data.ask_price, data.ask_size)
         self.frames += 1
+        time = data.time
+        if time == 0:
+            ts_event = ts_recv
+        else:
+            ts_event = time * 1_000_000 if time < LAST_MILLISECOND else time * 1_000
         return Quote(
             self.instrument_id,
-            nanoseconds(data.time) if data.time else ts_recv,
+            ts_event,
             ts_recv,
             data.update_id,
             data.bid_price,
@@ -249,12 +255,16 @@ class BookRoute:
         """See `Route`."""
         data = self._decode(frame).data
         first_id, last_id, previous = data.first_id, data.last_id, data.previous_last_id
+        time = data.time or data.event_time
         if first_id > last_id or (previous is not None and previous >= last_id):
             raise ImpossibleValueError("ImpossibleRange")
+        # No stream name or key has a minus sign; a level with one is no level.
+        if MINUS in frame:
+            raise ImpossibleValueError("NegativeLevel")
         self.frames += 1
         return BookDelta(
             self.instrument_id,
-            nanoseconds(data.time or data.event_time),
+            time * 1_000_000 if time < LAST_MILLISECOND else time * 1_000,
             ts_recv,
             first_id,
             last_id,

@@ -13,13 +13,17 @@ import msgspec
 from msgspec.json import Decoder
 
 from feedplane_feeder.errors import ImpossibleValueError
-from feedplane_feeder.records import BookDelta
 
 BACKLOG: Final = 20_000
 """Deltas kept while the book waits for a snapshot; the oldest go first."""
 _ZEROS: Final = frozenset(["0", *(f"0.{'0' * places}" for places in range(1, 19))])
 _decode_levels: Final = Decoder(list[tuple[str, str]]).decode
+_LEVEL_BYTES: Final = b'0123456789.,"[] '
 _HEAP_SLACK: Final = 64
+
+
+Levels = list[tuple[str, str]]
+"""(price, size) pairs as printed."""
 
 
 class Side:
@@ -32,16 +36,21 @@ class Side:
         self._sign = sign  # -1.0 puts the highest price first
         self._heap: list[tuple[float, str]] = []
 
-    def apply(self, changes: "Levels") -> None:
-        """Set the new sizes; zero removes the level."""
+    def apply(self, changes: Levels) -> bool:
+        """Set the new sizes, zero removes the level; tell whether a level was added."""
         levels = self.levels
+        added = False
         for price, size in changes:
             if size in _ZEROS:
-                levels.pop(price, None)
-            else:
-                if price not in levels:
-                    heappush(self._heap, (self._sign * float(price), price))
+                if price in levels:
+                    del levels[price]
+            elif price in levels:
                 levels[price] = size
+            else:
+                levels[price] = size
+                heappush(self._heap, (self._sign * float(price), price))
+                added = True
+        return added
 
     def best(self) -> float | None:
         """Return the best price, for comparison only; None when the side is empty."""
@@ -57,10 +66,6 @@ class Side:
         return None
 
 
-Levels = list[tuple[str, str]]
-"""(price, size) pairs as printed."""
-
-
 def parse_levels(raw: msgspec.Raw) -> Levels:
     """Read one side of a delta.
 
@@ -68,24 +73,23 @@ def parse_levels(raw: msgspec.Raw) -> Levels:
         ImpossibleValueError: MalformedLevels.
     """
     try:
-        levels = _decode_levels(raw)
+        return _decode_levels(raw)
     except msgspec.DecodeError as error:
         raise ImpossibleValueError("MalformedLevels") from error
-    for price, size in levels:
-        # Decimal text begins with a digit; ":" is what follows "9".
-        if not ("0" <= price < ":" and "0" <= size < ":"):
-            raise ImpossibleValueError("MalformedLevels")
-    return levels
 
 
-def after_id(delta: BookDelta) -> int:
-    """Return the number a delta follows on: the venue's own where printed, else one below."""
-    previous = delta.previous_last_id
-    return delta.first_id - 1 if previous is None else previous
+def check_levels(raw: msgspec.Raw) -> None:
+    """Check that one side is made of unsigned decimals in arrays; for input not checked before.
+
+    Raises:
+        ImpossibleValueError: MalformedLevels.
+    """
+    if bytes(raw).translate(None, _LEVEL_BYTES):
+        raise ImpossibleValueError("MalformedLevels")
 
 
 class Change(NamedTuple):
-    """A delta as the book needs it."""
+    """A delta as the book's backlog keeps it."""
 
     after: int
     to: int
@@ -117,18 +121,18 @@ class Book:
         """Return price -> size, as printed."""
         return dict(self._asks.levels)
 
-    def apply(self, change: Change) -> None:
+    def apply(self, after: int, to: int, bids: Levels, asks: Levels) -> None:
         """Take a change: at once where the book stands before it, else into the backlog.
 
         Raises:
             ImpossibleValueError: MalformedLevels, CrossedBook; the book must be fetched again.
         """
         last_id = self.last_id
-        if last_id is not None and not self._backlog and change.after <= last_id:
-            self._apply(change)
+        if last_id is not None and after <= last_id and not self._backlog:
+            self._apply(to, bids, asks)
             return
-        self._backlog.append(change)
-        if last_id is not None:
+        self._backlog.append(Change(after, to, bids, asks))
+        if last_id is not None and after <= last_id:
             self._catch_up()
 
     def restart(self, last_id: int, bids: Levels, asks: Levels) -> bool:
@@ -143,7 +147,7 @@ class Book:
         self._bids, self._asks = Side(-1.0), Side(1.0)
         self._backlog.clear()
         self.last_id = last_id - 1  # so that the snapshot itself is taken
-        self._apply(Change(last_id - 1, last_id, bids, asks))
+        self._apply(last_id, bids, asks)
         self._backlog.extend(later)
         self._catch_up()
         return True
@@ -160,17 +164,20 @@ class Book:
             if change.after > (self.last_id or 0):
                 self._backlog.extend(waiting[position:])
                 return
-            self._apply(change)
+            self._apply(change.to, change.bids, change.asks)
 
-    def _apply(self, change: Change) -> None:
-        if self.last_id is not None and change.to <= self.last_id:
+    def _apply(self, to: int, bids: Levels, asks: Levels) -> None:
+        if self.last_id is not None and to <= self.last_id:
             return
         try:
-            self._bids.apply(change.bids)
-            self._asks.apply(change.asks)
+            added = self._bids.apply(bids) if bids else False
+            if asks and self._asks.apply(asks):
+                added = True
         except ValueError as error:
             raise ImpossibleValueError("MalformedLevels") from error
-        self.last_id = change.to
-        bid, ask = self._bids.best(), self._asks.best()
-        if bid is not None and ask is not None and bid >= ask:
-            raise ImpossibleValueError("CrossedBook")
+        self.last_id = to
+        # Only a new level can cross the book.
+        if added:
+            bid, ask = self._bids.best(), self._asks.best()
+            if bid is not None and ask is not None and bid >= ask:
+                raise ImpossibleValueError("CrossedBook")

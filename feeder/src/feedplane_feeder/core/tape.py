@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from feedplane_feeder.core.book import Book, Change, parse_levels
+from feedplane_feeder.core.book import Book, check_levels, parse_levels
 from feedplane_feeder.core.intervals import next_open_ns, previous_open_ns
 from feedplane_feeder.core.ports import Channel
 from feedplane_feeder.core.sequence import Hole, Place, Sequence
@@ -150,6 +150,8 @@ class Tape:
         track = self._books[snapshot.instrument_id]
         track.asked = False
         try:
+            check_levels(snapshot.bids)
+            check_levels(snapshot.asks)
             bids, asks = parse_levels(snapshot.bids), parse_levels(snapshot.asks)
             fits = track.book.restart(snapshot.last_id, bids, asks)
         except ImpossibleValueError as error:
@@ -304,7 +306,7 @@ class Tape:
         previous, last_id = delta.previous_last_id, delta.last_id
         after = delta.first_id - 1 if previous is None else previous
         try:
-            change = Change(after, last_id, parse_levels(delta.bids), parse_levels(delta.asks))
+            bids, asks = parse_levels(delta.bids), parse_levels(delta.asks)
         except ImpossibleValueError as error:
             # Its numbers are not taken in, so they become a hole and the hole a gap.
             self._quarantine(delta, "book", error.reason, taken)
@@ -323,7 +325,7 @@ class Tape:
         taken.records.append(delta)
         _count(taken.counts, "book")
         try:
-            track.book.apply(change)
+            track.book.apply(after, last_id, bids, asks)
         except ImpossibleValueError as error:
             self._quarantine(delta, "book", error.reason, taken)
             self._resync(track, instrument_id, taken)

@@ -1,0 +1,42 @@
+"""Depth frames with the book kept and the chain checked, on one core.
+
+uv run python -m tests.bench.book   (RECORDINGS=DIR for recorded frames)
+"""
+
+from statistics import median
+
+import typer
+from tests.bench.corpus import loop_frames
+from tests.bench.decode import measure
+from tests.bench.results import write_result
+
+COMMAND = "python -m tests.bench.book"
+GOAL = 100_000
+
+
+def main(loops: int = 150, rounds: int = 7) -> None:
+    """Measure in rounds and write the median."""
+    source, mixed = loop_frames(loops)
+    depth = [[frame for frame in loop if b"@depth" in frame[:64]] for loop in mixed]
+    frames = [frame for loop in depth for frame in loop]
+    runs = [round(measure(depth)[0]) for _ in range(rounds)]
+    write_result(
+        "book-frames-per-second",
+        value=round(median(runs)),
+        unit="frames/s",
+        goal=GOAL,
+        higher_is_better=True,
+        runs=runs,
+        command=COMMAND,
+        details={
+            "frames": len(frames),
+            "source": source,
+            "bytes_per_frame": round(sum(map(len, frames)) / len(frames)),
+            "clock": "CPU seconds of the process",
+            "value": "median of the rounds",
+        },
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,99 @@
+"""Frame bytes to checked record on one core: session, value checks, sequences, kept books.
+
+uv run python -m tests.bench.decode   (RECORDINGS=DIR for recorded frames)
+"""
+
+import gc
+import json
+import time
+from collections.abc import Sequence
+from statistics import median
+
+import typer
+from tests.bench.corpus import SYMBOLS, VENUE, loop_frames
+from tests.bench.results import write_result
+
+from feedplane_feeder.core.ports import Channel, ConnectionPlan
+from feedplane_feeder.core.tape import Tape
+from feedplane_feeder.registry import find_adapter
+
+COMMAND = "python -m tests.bench.decode"
+GOAL = 200_000
+BATCH = 100
+"""Frames a read of the socket brings under load."""
+CHANNELS = ("trade", "quote", "book", "bar-1m")
+
+
+def measure(loops: Sequence[Sequence[bytes]]) -> tuple[float, int]:
+    """Return frames per CPU second, and how many records came out; books are kept throughout.
+
+    The market has moved when a loop begins again, so every loop begins with empty books.
+    """
+    adapter = find_adapter(VENUE)
+    channels = tuple(Channel(symbol, name) for symbol in SYMBOLS for name in CHANNELS)
+    plan = ConnectionPlan(key="public-0", url="", channels=channels)
+    session = adapter.session(plan, adapter.capabilities.limits)
+    tape = Tape(VENUE)
+    record_count = frame_count = 0
+    elapsed = 0.0
+    for frames in loops:
+        begin_books(tape, frames)
+        gc.collect()
+        started = time.process_time()
+        for start in range(0, len(frames), BATCH):
+            ts_recv = time.time_ns()
+            received = session.receive(frames[start : start + BATCH], ts_recv)
+            taken = tape.take(received.records, ts_recv)
+            record_count += len(taken.records)
+        elapsed += time.process_time() - started
+        frame_count += len(frames)
+        stale = [s for s in SYMBOLS if not is_synchronized(tape, adapter.instrument_id(s))]
+        if stale:
+            raise RuntimeError(f"Expected every book kept to the last delta, was not: {stale}")
+    return frame_count / elapsed, record_count
+
+
+def begin_books(tape: Tape, frames: Sequence[bytes]) -> None:
+    """Give every instrument an empty book on which its first delta follows."""
+    adapter = find_adapter(VENUE)
+    for symbol in SYMBOLS:
+        stream = b'{"stream":"%s@depth' % symbol.lower().encode()
+        first = json.loads(next(frame for frame in frames if frame.startswith(stream)))
+        body = b'{"lastUpdateId":%d,"bids":[],"asks":[]}' % first["data"]["pu"]
+        snapshot = adapter.parse_snapshot(adapter.snapshot_request(symbol), body, 0)
+        tape.take_snapshot(snapshot, 0)
+
+
+def is_synchronized(tape: Tape, instrument_id: str) -> bool:
+    """Tell whether a book was kept to the last delta."""
+    book = tape.book(instrument_id)
+    return book is not None and book.synchronized
+
+
+def main(loops: int = 100, rounds: int = 7) -> None:
+    """Measure in rounds and write the median."""
+    source, looped = loop_frames(loops)
+    frames = [frame for loop in looped for frame in loop]
+    measured = [measure(looped) for _ in range(rounds)]
+    runs = [round(rate) for rate, _ in measured]
+    write_result(
+        "feeder-decode-frames-per-second",
+        value=round(median(runs)),
+        unit="frames/s",
+        goal=GOAL,
+        higher_is_better=True,
+        runs=runs,
+        command=COMMAND,
+        details={
+            "frames": len(frames),
+            "records": measured[0][1],
+            "source": source,
+            "bytes_per_frame": round(sum(map(len, frames)) / len(frames)),
+            "clock": "CPU seconds of the process",
+            "value": "median of the rounds",
+        },
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)
