@@ -34,9 +34,8 @@ def helm() -> Callable[..., str]:
 def render(helm: Callable[..., str]) -> Render:
     """Renders the chart with `key=value` settings into parsed manifests, each set once."""
 
-    def call(
-        *settings: str, release: str = "feedplane", namespace: str = "feeds"
-    ) -> list[Manifest]:
+    @cache
+    def call(*settings: str) -> list[Manifest]:
         words = [word for setting in settings for word in ("--set-json", setting)]
         text = helm(
             f"template feedplane {CHART} --namespace feeds",
