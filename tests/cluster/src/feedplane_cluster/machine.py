@@ -26,7 +26,7 @@ CGROUP_V1_CONTROLLERS = (
     "pids",
 )
 APT_TRIES = 3
-APT_LOCK = Path("/var/lock/feedplane-apt.lock")
+APT_LOCK = Path("/run/feedplane-apt.lock")
 SERVICE_POLICY = Path("/usr/sbin/policy-rc.d")
 # 101 tells a package's install script that it may not start its service: we start it ourselves.
 REFUSE_START = "#!/bin/sh\nexit 101\n"
