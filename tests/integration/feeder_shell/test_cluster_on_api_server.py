@@ -6,6 +6,9 @@ from support_feeder_cluster import Line, Place
 from feedplane_feeder.cluster import ClusterAddress, ClusterApi
 from feedplane_feeder.errors import ClusterRefusedError, ClusterUnavailableError
 
+# Real servers on a busy machine take their time.
+pytestmark = pytest.mark.timeout(120)
+
 
 async def test_api_within_its_rights_reads_and_writes(place: Place) -> None:
     api = ClusterApi(place.address)

@@ -20,6 +20,9 @@ from feedplane_feeder.config_watch import ConfigGate, ConfigMapWatch
 from feedplane_feeder.log import get_log
 from feedplane_feeder.metrics import Metrics
 
+# Real servers on a busy machine take their time.
+pytestmark = pytest.mark.timeout(120)
+
 BASE = WorkerConfig(venue="some-venue", sinks=(FileSinkConfig(path="-"),))
 
 

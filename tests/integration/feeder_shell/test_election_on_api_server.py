@@ -14,6 +14,9 @@ from feedplane_feeder.core.ports import Demoted, Promoted
 from feedplane_feeder.election import LeaseElection
 from feedplane_feeder.log import get_log
 
+# Real servers on a busy machine take their time.
+pytestmark = pytest.mark.timeout(120)
+
 
 def build(place: Place, api: ClusterApi, account: str = "main", pod: str = "p1") -> LeaseElection:
     return LeaseElection(
