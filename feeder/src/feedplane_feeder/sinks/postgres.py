@@ -91,6 +91,11 @@ class PostgresSink:
         self._statements: Statements = render_statements(config.schema_name)
         self._clean_batches: dict[str, int] = {}
 
+    @property
+    def staged_tables(self) -> set[str]:
+        """Tables whose batches go through staging for now, because of known rows."""
+        return {name for name in self._clean_batches if self._is_staged(name)}
+
     async def open(self) -> None:
         """Connect and make sure the tables exist; may be called again after a failure."""
         await self.close()

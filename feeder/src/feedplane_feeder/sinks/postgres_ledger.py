@@ -85,9 +85,9 @@ def quarantine(record: Record, venue: str, cause: Exception) -> Quarantined:
         ts_recv=record.ts_recv,
         venue=venue,
         channel=_CHANNELS[type(record)],
-        instrument_id=record.instrument_id,
+        instrument_id=str(record.instrument_id),
         reason=UNWRITABLE_REASON,
-        raw=f"{msgspec.json.encode(record).decode()} ({type(cause).__name__})",
+        raw=f"{msgspec.json.encode(record).decode(errors='replace')} ({type(cause).__name__})",
     )
 
 
