@@ -136,7 +136,6 @@ class Live:
         self._limits = tighten(self._adapter.capabilities.limits, config.limits)
         self._weights.limit = self._limits.request_weight_per_minute
         self._shared.connects.limit = self._limits.connects_per_five_minutes
-        self._log.info(Event.CONFIG_CHANGED)
         if self._planned:
             self._plan()
         # A symbol may be listed since the list was read.
@@ -195,7 +194,6 @@ class Live:
                 *(group.create_task(snapshots.run()) for _ in range(snapshots.WORKERS)),
             ]
             await stop.wait()
-            self._log.info(Event.FEEDER_STOPPED, connection_count=len(self._supervisors))
             for supervisor in self._supervisors.values():
                 supervisor.stop()
             await self._until_disconnected()
@@ -203,6 +201,7 @@ class Live:
                 task.cancel()
         self._group = None
         self._publisher.sweep(self._clock.now_ns(), closing=True)
+        self._publisher.demote(self._clock.now_ns())
         self._meters.flush(self._clock.now_ns())
 
     async def _until_disconnected(self) -> None:
@@ -234,11 +233,11 @@ class Live:
 
     async def _follow_election(self) -> None:
         async for change in self._outside.election.events():
-            self._publisher.active = isinstance(change, Promoted)
-            name = (
-                Event.ELECTION_PROMOTED if isinstance(change, Promoted) else Event.ELECTION_DEMOTED
-            )
-            self._log.info(name, epoch=change.epoch, reason=change.reason)
+            now_ns = self._clock.now_ns()
+            if isinstance(change, Promoted):
+                self._publisher.promote(change.epoch, change.reason, now_ns)
+            else:
+                self._publisher.demote(now_ns)
 
     # From the should-list to connections; what is placed already stays untouched.
     def _plan(self) -> None:

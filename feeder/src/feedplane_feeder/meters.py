@@ -11,11 +11,18 @@ from typing import Final
 
 from feedplane_feeder.core.tape import Taken
 from feedplane_feeder.metrics import Metrics
-from feedplane_feeder.records import Record
+from feedplane_feeder.records import Bar, BookDelta, ChannelKind, Metric, Quote, Record, Trade
 
 SECOND_NS: Final = 1_000_000_000
 WINDOW_NS: Final = 10 * SECOND_NS
 LAG_SAMPLES: Final = 512
+_KINDS: Final[Mapping[type[Record], str]] = {
+    Trade: ChannelKind.TRADE.value,
+    Quote: ChannelKind.QUOTE.value,
+    Bar: ChannelKind.BAR.value,
+    BookDelta: ChannelKind.BOOK.value,
+    Metric: ChannelKind.METRIC.value,
+}
 
 
 class Meters:
@@ -115,7 +122,7 @@ class Meters:
     def _sample_lag(self, record: Record) -> None:
         lag_ns = record.ts_recv - record.ts_event
         self._lags.append(lag_ns)
-        kind = type(record).__name__.lower()
+        kind = _KINDS[type(record)]
         self._metrics.lag_seconds.labels(self._venue, kind).observe(lag_ns / 1e9)
 
     def _add_rare(self, taken: Taken) -> None:

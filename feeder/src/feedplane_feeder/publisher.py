@@ -6,10 +6,11 @@ everything and offers nothing. Must not know connections.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from feedplane_api.worker import GapCount, SinkReport
-from feedplane_feeder.core.ports import Batch, Channel, Received
+from feedplane_feeder.core.ports import Batch, Channel, PublisherSession, Received
 from feedplane_feeder.core.tape import Taken, Tape
 from feedplane_feeder.events import Event
 from feedplane_feeder.instruments import parse_instrument_id
@@ -52,15 +53,33 @@ class Publisher:
     ) -> None:
         self.tape = tape
         self.meters = meters
-        self.active = False
-        """Whether records are offered to the sinks."""
         self.on_resync: Callable[[str], None] = _ignore
         """Called with the instrument_id of a book that needs a snapshot."""
         self._writers = tuple(writers)
         self._log = log
         self._gaps: dict[tuple[str, str], int] = {}
+        self._published: PublisherSession | None = None
         for writer in self._writers:
             writer.on_gap = self._count_gap
+
+    @property
+    def active(self) -> bool:
+        """Whether records are offered to the sinks."""
+        return self._published is not None
+
+    def promote(self, epoch: int, reason: str, now_ns: int) -> None:
+        """Publish from now on; the sinks are told since when."""
+        if self._published is not None and self._published.epoch == epoch:
+            return
+        self.demote(now_ns)
+        self._published = PublisherSession(epoch=epoch, reason=reason, started_at=now_ns)
+        self._offer_batch(Batch(publishers=(self._published,)))
+
+    def demote(self, now_ns: int) -> None:
+        """Publish no more; the sinks are told until when."""
+        if self._published is not None:
+            self._offer_batch(Batch(publishers=(replace(self._published, ended_at=now_ns),)))
+            self._published = None
 
     @property
     def full(self) -> bool:
@@ -81,7 +100,7 @@ class Publisher:
         """Take a book's full state; False when the book needs a newer one."""
         taken = self.tape.take_snapshot(snapshot, ts_recv)
         self._offer(taken, [])
-        return bool(taken.records)
+        return not taken.resyncs
 
     def sweep(self, now_ns: int, *, closing: bool = False) -> None:
         """Offer the gaps that are certain by now."""
@@ -116,9 +135,13 @@ class Publisher:
         for instrument_id in taken.resyncs:
             self.on_resync(instrument_id)
         if self.active and (taken.records or taken.gaps or quarantined):
-            batch = Batch(records=taken.records, gaps=taken.gaps, quarantined=quarantined)
-            for writer in self._writers:
-                writer.offer(batch)
+            self._offer_batch(
+                Batch(records=taken.records, gaps=taken.gaps, quarantined=quarantined)
+            )
+
+    def _offer_batch(self, batch: Batch) -> None:
+        for writer in self._writers:
+            writer.offer(batch)
 
     # One line for a batch of gaps: a storm of them must not become a storm of lines.
     def _note_gaps(self, gaps: Sequence[Gap]) -> None:

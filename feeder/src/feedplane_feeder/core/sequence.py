@@ -49,9 +49,9 @@ class Sequence:
         self._holes: list[Hole] = []
 
     @property
-    def has_holes(self) -> bool:
-        """Whether something is missing that may still come."""
-        return bool(self._holes)
+    def first_missing(self) -> int | None:
+        """The lowest number that is missing and may still come; None when nothing is."""
+        return min((hole.first for hole in self._holes), default=None)
 
     def place(self, after: int, to: int, now_ns: int, cause: str) -> Place:
         """Take in the numbers `after + 1 .. to`."""

@@ -5,17 +5,24 @@ first copy counts. What a channel's numbering cannot tell, times tell: quotes an
 gap in time when their channel was interrupted. Pure; must not know connections, sinks or tasks.
 """
 
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final
 
 import msgspec
 
 from feedplane_feeder.core.book import Book, check_levels, parse_levels
 from feedplane_feeder.core.intervals import next_open_ns, previous_open_ns
 from feedplane_feeder.core.ports import Channel
-from feedplane_feeder.core.sequence import Hole, Place, Sequence
+from feedplane_feeder.core.sequence import Hole, Place
+from feedplane_feeder.core.tracks import (
+    SEQUENCE,
+    BarTrack,
+    BookTrack,
+    NumberedTrack,
+    QuoteTrack,
+    Track,
+)
 from feedplane_feeder.errors import ImpossibleValueError
 from feedplane_feeder.records import (
     Bar,
@@ -28,9 +35,6 @@ from feedplane_feeder.records import (
     Record,
     Trade,
 )
-
-RECENT_QUOTES: Final = 64
-SEQUENCE: Final = GapCause.SEQUENCE.value
 
 
 @dataclass(slots=True)
@@ -48,67 +52,12 @@ class Taken:
     out_of_order: dict[str, int] = field(default_factory=dict)
 
 
-class TradeTrack:
-    """One trade channel."""
-
-    __slots__ = ("cause", "sequence", "since", "ts_recv")
-
-    def __init__(self) -> None:
-        self.sequence = Sequence()
-        self.cause = SEQUENCE
-        """What the next hole will be put down to."""
-        self.since = 0
-        """When `cause` was set."""
-        self.ts_recv = 0
-
-
-class QuoteTrack:
-    """One quote channel."""
-
-    __slots__ = ("cause", "last", "recent", "since", "ts_event", "ts_recv")
-
-    def __init__(self) -> None:
-        self.last = -1
-        self.recent: deque[int] = deque(maxlen=RECENT_QUOTES)
-        self.cause = SEQUENCE
-        self.since = 0
-        self.ts_event = 0
-        self.ts_recv = 0
-
-
-class BarTrack:
-    """One bar channel."""
-
-    __slots__ = ("bar", "cause", "since", "ts_recv")
-
-    def __init__(self) -> None:
-        self.bar: Bar | None = None
-        self.cause = SEQUENCE
-        self.since = 0
-        self.ts_recv = 0
-
-
-class BookTrack:
-    """One book channel."""
-
-    __slots__ = ("asked", "book", "cause", "sequence", "since", "ts_recv")
-
-    def __init__(self) -> None:
-        self.sequence = Sequence()
-        self.book = Book()
-        self.asked = False
-        """A snapshot was asked for and has not come."""
-        self.cause = SEQUENCE
-        self.since = 0
-        self.ts_recv = 0
-
-
 class Tape:
     """All channels of one feeder."""
 
     def __init__(self, venue: str) -> None:
         self._venue = venue
-        self._trades: defaultdict[str, TradeTrack] = defaultdict(TradeTrack)
+        self._trades: defaultdict[str, NumberedTrack] = defaultdict(NumberedTrack)
         self._quotes: defaultdict[str, QuoteTrack] = defaultdict(QuoteTrack)
         self._bars: defaultdict[tuple[str, str], BarTrack] = defaultdict(BarTrack)
         self._books: defaultdict[str, BookTrack] = defaultdict(BookTrack)
@@ -125,12 +74,12 @@ class Tape:
                 trade = trades[record.instrument_id]
                 number = record.trade_id  # type: ignore[union-attr]  # kind says so
                 trade.ts_recv = ts_recv
-                if trade.sequence.next == number:
-                    trade.sequence.next = number + 1
-                elif not self._place_trade(trade, number, ts_recv, taken):
-                    continue
-                trade_count += 1
-                append(record)
+                if trade.next == number:
+                    trade.next = number + 1
+                    trade_count += 1
+                    append(record)
+                else:
+                    self._place(trade, number - 1, number, record, taken)
             elif kind is Quote:
                 quote = quotes[record.instrument_id]
                 if self._take_quote(quote, record, ts_recv, taken):  # type: ignore[arg-type]
@@ -158,8 +107,8 @@ class Tape:
             self._quarantine(snapshot, "book", error.reason, taken)
             fits = False
         if fits:
-            taken.records.append(snapshot)
-            taken.counts["book"] = 1
+            track.hold(snapshot.last_id, snapshot)
+            self._release(track, "book", taken)
         else:
             self._resync(track, snapshot.instrument_id, taken)
         return taken
@@ -183,16 +132,16 @@ class Tape:
         """Tell that a channel was not covered for a moment; its next record shows what it cost."""
         track = self._track(channel, instrument_id)
         if track is not None:
-            track.cause = cause.value
-            track.since = now_ns
+            track.interrupt(cause.value, now_ns)
 
     def forget(self, channel: Channel, instrument_id: str, now_ns: int) -> Taken:
         """Drop a channel that is not wanted any more; open holes become gaps."""
         taken = Taken()
         track = self._track(channel, instrument_id)
-        if isinstance(track, TradeTrack | BookTrack):
+        if isinstance(track, NumberedTrack):
             holes = track.sequence.expire(now_ns, everything=True)
             self._name_holes(holes, instrument_id, channel.name, now_ns, taken)
+            self._release(track, channel.name, taken)
         match channel.name:
             case "trade":
                 self._trades.pop(instrument_id, None)
@@ -207,27 +156,40 @@ class Tape:
     def sweep(self, now_ns: int, *, closing: bool = False) -> Taken:
         """Name the holes that stayed open; call it about every second, and when closing."""
         taken = Taken()
-        for instrument_id, track in self._trades.items():
+        tracks: list[tuple[str, ChannelKind, NumberedTrack]] = [
+            *((key, ChannelKind.TRADE, track) for key, track in self._trades.items()),
+            *((key, ChannelKind.BOOK, track) for key, track in self._books.items()),
+        ]
+        for instrument_id, kind, track in tracks:
+            track.clear_cause()
             holes = track.sequence.expire(now_ns, everything=closing)
-            self._name_holes(holes, instrument_id, ChannelKind.TRADE.value, now_ns, taken)
-            _clear_cause(track)
-        for instrument_id, book in self._books.items():
-            holes = book.sequence.expire(now_ns, everything=closing)
-            self._name_holes(holes, instrument_id, ChannelKind.BOOK.value, now_ns, taken)
-            _clear_cause(book)
-            if holes and not closing:
-                self._resync(book, instrument_id, taken)
+            if holes:
+                self._name_holes(holes, instrument_id, kind.value, now_ns, taken)
+                self._release(track, kind.value, taken)
+                if isinstance(track, BookTrack) and not closing:
+                    self._resync(track, instrument_id, taken)
         return taken
 
-    def _place_trade(self, track: TradeTrack, number: int, now_ns: int, taken: Taken) -> bool:
-        place = track.sequence.place(number - 1, number, now_ns, track.cause)
-        track.cause = SEQUENCE
+    # What did not pass at first sight: new, late, ahead of a hole, or a copy. True when kept.
+    def _place(
+        self, track: NumberedTrack, after: int, to: int, record: Record, taken: Taken
+    ) -> bool:
+        kind = "trade" if type(record) is Trade else "book"
+        place = track.place(after, to, record, record.ts_recv)
         if place is Place.DUPLICATE:
-            _count(taken.duplicates, "trade")
+            _count(taken.duplicates, kind)
             return False
         if place is Place.FILLED:
-            _count(taken.out_of_order, "trade")
+            _count(taken.out_of_order, kind)
+        # Behind a hole there is nothing to release before something fills or names it.
+        if place not in (Place.NEW, Place.JUMPED) or track.sequence.first_missing is None:
+            self._release(track, kind, taken)
         return True
+
+    def _release(self, track: NumberedTrack, kind: str, taken: Taken) -> None:
+        ready = track.release()
+        taken.records.extend(ready)
+        _count(taken.counts, kind, len(ready))
 
     def _take_quote(self, track: QuoteTrack, quote: Quote, now_ns: int, taken: Taken) -> bool:
         number = quote.sequence
@@ -312,18 +274,12 @@ class Tape:
             self._quarantine(delta, "book", error.reason, taken)
             return
         track.ts_recv = now_ns
-        if track.sequence.next == after + 1:
-            track.sequence.next = last_id + 1
-        else:
-            place = track.sequence.place(after, last_id, now_ns, track.cause)
-            track.cause = SEQUENCE
-            if place is Place.DUPLICATE:
-                _count(taken.duplicates, "book")
-                return
-            if place is Place.FILLED:
-                _count(taken.out_of_order, "book")
-        taken.records.append(delta)
-        _count(taken.counts, "book")
+        if track.next == after + 1:
+            track.next = last_id + 1
+            taken.records.append(delta)
+            _count(taken.counts, "book")
+        elif not self._place(track, after, last_id, delta, taken):
+            return
         try:
             track.book.apply(after, last_id, bids, asks)
         except ImpossibleValueError as error:
@@ -364,9 +320,7 @@ class Tape:
             )
         )
 
-    def _track(
-        self, channel: Channel, instrument_id: str
-    ) -> TradeTrack | QuoteTrack | BarTrack | BookTrack | None:
+    def _track(self, channel: Channel, instrument_id: str) -> Track | None:
         match channel.name:
             case "trade":
                 return self._trades.get(instrument_id)
@@ -376,12 +330,6 @@ class Tape:
                 return self._books.get(instrument_id)
             case name:
                 return self._bars.get((instrument_id, name))
-
-
-# An interruption that cost nothing leaves no cause behind for a later hole.
-def _clear_cause(track: TradeTrack | BookTrack) -> None:
-    if track.cause is not SEQUENCE and track.ts_recv > track.since:
-        track.cause = SEQUENCE
 
 
 def _says_the_same(last: Bar, bar: Bar) -> bool:
