@@ -13,33 +13,20 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import yaml
 from aiohttp import web
+from support_resources import JsonDict, utc
 
 from feedplane_api.crd import KINDS, build_crd
-from feedplane_api.names import API_VERSION, PLURALS, Kind
-from feedplane_api.worker import (
-    ChannelProblem,
-    ChannelState,
-    Coverage,
-    ElectionReport,
-    FeederStatus,
-    FeedSourceIdentity,
-    HealthReport,
-    ListedInstrument,
-    Listing,
-    SessionState,
-    SinkReport,
-)
+from feedplane_api.names import API_VERSION, PLURALS
+from feedplane_api.worker import FeederStatus, ListedInstrument, Listing
 from feedplane_cluster.control_plane import ControlPlane, free_ports
 from feedplane_operator.cluster import PATHS
 from feedplane_operator.rights import ELECTION_RIGHTS, RIGHTS, Right
 
-JsonDict = dict[str, Any]
 T = TypeVar("T")
 IMAGE = "feedplane/feeder:test"
 OPERATOR_NAMESPACE = "feedplane-system"
@@ -344,89 +331,7 @@ def run_feeders() -> Iterator[FakeFeeders]:
         thread.join()
 
 
-def utc() -> datetime:
-    """Return the present moment."""
-    return datetime.now(UTC)  # noqa: TID251 - a real feeder's clock
-
-
-def feeder_status(**changes: Any) -> FeederStatus:
-    """Return what a healthy feeder with one instrument answers."""
-    fields: JsonDict = {
-        "feed_source": FeedSourceIdentity(namespace="default", name="spot"),
-        "venue": "binance-spot",
-        "account": "a",
-        "shard": 0,
-        "start_time": utc(),
-        "time": utc(),
-        "session": SessionState.STREAMING,
-        "health": HealthReport(healthy=True, reason="Healthy"),
-        "ready": True,
-        "coverage": Coverage(wanted=1, live=1),
-        "election": ElectionReport(active=True, holder="a", epoch=1),
-        "sinks": (SinkReport(name="db", kind="postgres", connected=True),),
-        "events_per_second": 1000,
-        "lag_milliseconds": 12,
-    }
-    return FeederStatus(**{**fields, **changes})
-
-
-def mute(symbol: str, channel: str = "trade") -> ChannelProblem:
-    """Return the problem of a channel that was acknowledged and stays mute."""
-    return ChannelProblem(
-        symbol=symbol, channel=channel, state=ChannelState.STALE, reason="Mute", since_time=utc()
-    )
-
-
-def feed_source(name: str, namespace: str = "default", **spec: Any) -> JsonDict:
-    """Return a FeedSource of one account that writes to a database."""
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "FeedSource",
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": {
-            "venue": "binance-spot",
-            "accounts": [{"name": "a"}],
-            "sinks": [{"name": "db", "postgres": {"dsnSecretRef": {"name": "db"}}}],
-            **spec,
-        },
-    }
-
-
-def subscription(name: str, feed: str, namespace: str = "default", **spec: Any) -> JsonDict:
-    """Return a Subscription to one instrument's trades."""
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "Subscription",
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": {
-            "feedSourceRef": {"name": feed},
-            "channels": ["trade"],
-            **({} if "selector" in spec else {"instruments": ["BTCUSDT"]}),
-            **spec,
-        },
-    }
-
-
-def condition(resource: JsonDict | None, kind: str) -> JsonDict:
-    """Return a condition of a resource; an empty one while it is not there."""
-    conditions = ((resource or {}).get("status") or {}).get("conditions", [])
-    return next((entry for entry in conditions if entry["type"] == kind), {})
-
-
 def make_operator_account(plane: ControlPlane, server: Server, account: str) -> Path:
     """Return the kubeconfig of a ServiceAccount in the operator's namespace."""
     server.make_namespace(OPERATOR_NAMESPACE)
     return plane.service_account_kubeconfig(OPERATOR_NAMESPACE, account)
-
-
-BACKFILL = {
-    "apiVersion": API_VERSION,
-    "kind": Kind.BACKFILL.value,
-    "metadata": {"name": "history"},
-    "spec": {
-        "feedSourceRef": {"name": "spot"},
-        "instruments": ["BTCUSDT"],
-        "channels": ["trade"],
-        "range": {"start": "2026-11-01T00:00:00Z", "end": "2026-11-02T00:00:00Z"},
-    },
-}

@@ -4,6 +4,8 @@ import asyncio
 import os
 import signal
 import sys
+from dataclasses import dataclass
+from functools import partial
 
 import kopf
 import uvloop
@@ -64,25 +66,25 @@ async def run(settings: Settings) -> None:
     Raises:
         ExceptionGroup: the Lease or the watches were lost.
     """
-    cache, queue, health = Cache(), WorkQueue(), Health()
-    observer = Observer(cache, settings.defaults)
-    controller = Controller(cache, queue, observer)
-    async with connect() as cluster, serve(settings.http_port, health, cache) as port:
+    state = _make_state(settings)
+    health = state.health
+    async with connect() as cluster, serve(settings.http_port, health, state.cache) as port:
         _LOG.info(LogEvent.OPERATOR_STARTED, pod=settings.pod_name, http_port=port)
         election = Election(
             cluster,
             namespace=settings.pod_namespace,
             name=settings.lease_name,
             identity=settings.pod_name,
-            beat=health.expect("leader election"),
+            beat=partial(health.beat, "leader election"),
         )
-        acting = _Acting(settings, cluster, cache, queue, observer, controller, health)
+        acting = _Acting(settings, cluster, state)
+        registry = build_registry(state.cache, state.controller, state.observer, state.listed)
         await _await_kinds(cluster)
         try:
             async with asyncio.TaskGroup() as group:
                 leading = group.create_task(_lead(settings, election, acting))
                 stop = asyncio.Event()
-                group.create_task(_watch(settings, cache, controller, observer, health, stop))
+                group.create_task(_watch(settings, registry, health, stop))
                 group.create_task(_stop_in_order(stop, leading, election))
         except* _Stopped:
             pass
@@ -91,42 +93,53 @@ async def run(settings: Settings) -> None:
             await election.release()
 
 
+@dataclass(frozen=True, slots=True)
+class _State:
+    # What both replicas keep, whether they act or not.
+    cache: Cache
+    queue: WorkQueue
+    health: Health
+    observer: Observer
+    controller: Controller
+    listed: asyncio.Event
+
+
+def _make_state(settings: Settings) -> _State:
+    cache, queue = Cache(), WorkQueue()
+    observer = Observer(cache, settings.defaults)
+    controller = Controller(cache, queue, observer)
+    return _State(cache, queue, Health(), observer, controller, asyncio.Event())
+
+
 class _Acting:
     # The loops of the replica that holds the Lease.
 
-    def __init__(
-        self,
-        settings: Settings,
-        cluster: Cluster,
-        cache: Cache,
-        queue: WorkQueue,
-        observer: Observer,
-        controller: Controller,
-        health: Health,
-    ) -> None:
-        self._settings = settings
-        self._queue = queue
-        self._controller = controller
-        self._health = health
+    def __init__(self, settings: Settings, cluster: Cluster, state: _State) -> None:
+        self._state = state
+        self._every_seconds = settings.poll_seconds
         self._recorder = Recorder(cluster, settings.pod_name, utc_now)
-        self._applier = Applier(cluster, cache, self._recorder)
+        self._applier = Applier(cluster, state.cache, self._recorder)
         self._poller = Poller(
             cluster,
-            cache,
-            observer,
-            controller,
+            state.cache,
+            state.observer,
+            state.controller,
             namespaces=settings.namespaces,
             url_template=settings.feeder_url_template,
         )
 
     async def run(self) -> None:
         LEADER.set(1)
-        self._health.watch_queue(self._queue.age_seconds)
-        beat = self._health.expect("poller")
+        state = self._state
+        # Before everything was listed, what is not known yet would look deleted.
+        await state.listed.wait()
+        beat = partial(state.health.beat, "poller")
+        await self._poller.list_first()
+        state.health.watch_queue(state.queue.age_seconds)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._controller.run(self._applier))
+            group.create_task(state.controller.run(self._applier))
             group.create_task(self._recorder.run())
-            group.create_task(self._poller.run(self._settings.poll_seconds, beat))
+            group.create_task(self._poller.run(self._every_seconds, beat))
 
 
 async def _lead(settings: Settings, election: Election, acting: _Acting) -> None:
@@ -152,9 +165,7 @@ async def _stop_in_order(
 
 async def _watch(
     settings: Settings,
-    cache: Cache,
-    controller: Controller,
-    observer: Observer,
+    registry: kopf.OperatorRegistry,
     health: Health,
     stop: asyncio.Event,
 ) -> None:
@@ -170,7 +181,7 @@ async def _watch(
     async with asyncio.TaskGroup() as group:
         waiting = group.create_task(say_ready())
         await kopf.operator(
-            registry=build_registry(cache, controller, observer),
+            registry=registry,
             settings=build_settings(),
             standalone=True,
             clusterwide=not settings.namespaces,

@@ -39,6 +39,7 @@ ANSWER_SECONDS: Final = 3.0
 QUESTIONS_AT_ONCE: Final = 32
 MISSES_ALLOWED: Final = 2
 """So many questions in a row may stay unanswered before the last report is put aside."""
+LEASES_RETRY_SECONDS: Final = 1.0
 LISTING_SECONDS: Final = 60.0
 FIGURES_SECONDS: Final = 30.0
 """Rate and lag alone are worth a reconcile this often."""
@@ -85,12 +86,16 @@ class Poller:
                 beat()
                 await asyncio.sleep(max(0.0, started + every_seconds - monotonic_seconds()))
 
+    async def list_first(self) -> None:
+        """List the Leases, which no watch does; before that each would look deleted."""
+        while True:
+            if await self._list_leases():
+                return
+            await asyncio.sleep(LEASES_RETRY_SECONDS)
+
     async def look(self, session: aiohttp.ClientSession) -> None:
         """Look at everything once."""
-        try:
-            await self._list_leases()
-        except ClusterError as error:
-            _LOG.warning(LogEvent.POLL_FAILED, error=error)
+        await self._list_leases()
         feeds = [
             (obj["metadata"]["namespace"], obj["metadata"]["name"])
             for obj in self._cache.resources(Kind.FEED_SOURCE)
@@ -101,14 +106,19 @@ class Poller:
                 if self._cache.children(feed):
                     group.create_task(self._look_at(session, feed))
 
-    async def _list_leases(self) -> None:
+    async def _list_leases(self) -> bool:
         labels = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
         for scope in self._scopes:
-            found, version = await self._cluster.list("Lease", scope, labels=labels)
+            try:
+                found, version = await self._cluster.list("Lease", scope, labels=labels)
+            except ClusterError as error:
+                _LOG.warning(LogEvent.POLL_FAILED, error=error)
+                return False
             leases = parse_all(found, "Lease", "coordination.k8s.io/v1")
             for lease in leases:
                 self._take_lease(lease)
             self._drop_leases({ref_of(lease) for lease in leases}, scope, int(version))
+        return True
 
     def _take_lease(self, lease: Manifest) -> None:
         known = self._cache.get(ref_of(lease))

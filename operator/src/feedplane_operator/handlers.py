@@ -4,6 +4,7 @@ Every handler does the same two things: tell the cache, ask for a reconcile. The
 daemons or change handlers, so kopf writes nothing: no annotations, no finalizers.
 """
 
+import asyncio
 from typing import Any, Final
 
 import kopf
@@ -36,9 +37,13 @@ WATCHED_CHILDREN: Final = (
 
 
 def build_registry(
-    cache: Cache, controller: Controller, observer: Observer
+    cache: Cache, controller: Controller, observer: Observer, listed: asyncio.Event
 ) -> kopf.OperatorRegistry:
-    """Build the registry with a handler for every kind that is watched."""
+    """Build the registry with a handler for every kind that is watched.
+
+    `listed` is set once everything there was at the start is in the cache. Nothing may be
+    reconciled before: what is not listed yet looks as if it were deleted.
+    """
     registry = kopf.OperatorRegistry()
     # Objects whose new version has yet to be acted on: the echo of a write of ours is none.
     fresh: set[Ref] = set()
@@ -57,6 +62,7 @@ def build_registry(
     async def see(event: kopf.RawEvent, **_: Any) -> None:
         """Ask for what an object's change matters to."""
         obj: Manifest = event["object"]
+        listed.set()
         ref = ref_of(obj)
         if event["type"] == "DELETED":
             _forget(obj, cache, observer)

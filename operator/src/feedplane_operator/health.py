@@ -24,14 +24,9 @@ class Health:
         self.ready = False
         """Everything was listed once."""
 
-    def expect(self, loop: str) -> Callable[[], None]:
-        """Expect beats of a loop from now on; return what the loop calls each time round."""
-
-        def beat() -> None:
-            self._beats[loop] = self._clock()
-
-        beat()
-        return beat
+    def beat(self, loop: str) -> None:
+        """Note that a loop came round; from its first beat on it must not stand still."""
+        self._beats[loop] = self._clock()
 
     def watch_queue(self, age: Callable[[], float]) -> None:
         """Watch the age of the queue's head; only where somebody works the queue off."""

@@ -2,14 +2,8 @@
 
 from typing import Any
 
-from support_operator import (
-    OperatorProcess,
-    Server,
-    condition,
-    feed_source,
-    subscription,
-    wait_for,
-)
+from support_operator import OperatorProcess, Server, wait_for
+from support_resources import condition, feed_source, subscription
 
 
 def _make(server: Server, namespace: str, **spec: Any) -> None:

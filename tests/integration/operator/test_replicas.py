@@ -12,12 +12,11 @@ from support_operator import (
     OperatorProcess,
     Server,
     define_kinds,
-    feed_source,
     grant,
     make_operator_account,
-    subscription,
     wait_for,
 )
+from support_resources import feed_source, subscription
 
 from feedplane_cluster.control_plane import ControlPlane
 

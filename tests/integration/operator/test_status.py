@@ -2,18 +2,15 @@
 
 from typing import Any
 
-from support_operator import (
+from support_operator import FakeFeeders, OperatorProcess, Server, wait_for
+from support_resources import (
     BACKFILL,
-    FakeFeeders,
-    OperatorProcess,
-    Server,
     condition,
     feed_source,
     feeder_status,
     mute,
     subscription,
     utc,
-    wait_for,
 )
 
 from feedplane_api.worker import Coverage, ListedInstrument
