@@ -298,6 +298,8 @@ class Watermark:
     sequence: int | None
     """trade_id, sequence or last_id; None where the channel has none."""
     ts_event: int
+    holes: tuple[tuple[int, int], ...] = ()
+    """Missing ids, both ends inclusive, among the newest records held that no gap names."""
 
 
 class Sink(Protocol):
