@@ -4,13 +4,25 @@ The venue's ground truth and the tables are the referees. Each fault alone leave
 is its own in the ledger, or none where nothing may be missing.
 """
 
+import os
+import random  # noqa: TID251 - seeded below
 import signal
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
 
 import pytest
+from rig import Feeder, wait_for
 from trial import Trial
 
-pytestmark = pytest.mark.timeout(150)
+from feedplane_cluster.database import TimescaleServer
+
+pytestmark = pytest.mark.timeout(180)
+
+OUTAGE_SECONDS = float(os.environ.get("FEEDPLANE_OUTAGE_SECONDS", "12"))
+GROWTH_MIB = 64
 
 
 def test_killed_feeder_leaves_restart_gaps_only(trial: Trial) -> None:
@@ -23,3 +35,280 @@ def test_killed_feeder_leaves_restart_gaps_only(trial: Trial) -> None:
     verdicts = trial.check_complete()
     assert set(trial.causes()) == {"restart"}
     assert sum(verdict.named for verdict in verdicts) > 0
+
+
+def test_hole_unnamed_at_a_kill_is_named_by_the_next_feeder(trial: Trial) -> None:
+    with trial.feeder() as first:
+        trial.venue.fault("skip", streams="*@aggTrade", count=20)
+        trial.venue.fault("skip", streams="*@depth@100ms", count=5)
+        time.sleep(1)  # the records behind the holes are written, the holes still wait
+        first.program.kill(signal.SIGKILL)
+    with trial.feeder() as second:
+        trial.run_for(1)
+        trial.end(second)
+    trial.check_complete()
+
+
+def test_disconnects_at_random_leave_disconnect_gaps_only(trial: Trial) -> None:
+    with trial.feeder() as running:
+        disconnect(trial, random.Random(7), times=6)  # noqa: S311 - which and when, repeatable
+        trial.wait_live(running)
+        trial.run_for(1)
+        trial.end(running)
+    trial.check_complete()
+    assert set(trial.causes()) == {"disconnect"}
+
+
+def test_rotations_overlap_and_leave_no_gap(trial: Trial) -> None:
+    with trial.feeder() as running:
+        with watched_connections(trial) as seen:
+            for notice_seconds in (5, 3, 8):
+                trial.venue.fault("rotate", market="spot", notice_seconds=notice_seconds)
+                trial.run_for(notice_seconds + 1)
+        trial.end(running)
+    trial.check_complete()
+    assert trial.gaps() == []
+    assert len(set().union(*seen)) == 4
+    assert all(seen)
+    assert any(len(numbers) == 2 for numbers in seen)
+    assert all(before & after for before, after in pairwise(seen))
+
+
+def test_rotation_from_a_lagging_connection_leaves_no_gap(trial: Trial) -> None:
+    with trial.feeder() as running:
+        (old,) = trial.connections()
+        trial.venue.fault("delay", connection=old["id"], delay_seconds=1.0)
+        trial.run_for(2)
+        trial.venue.fault("rotate", market="spot", notice_seconds=8)
+        trial.run_for(10)
+        trial.end(running)
+    trial.check_complete()
+    assert trial.gaps() == []
+
+
+def test_forced_lifetime_is_left_in_time_without_a_gap(
+    make_trial: Callable[..., Trial],
+) -> None:
+    session = {"staleAfterSeconds": 5, "rotateAfterSeconds": 10}
+    trial = make_trial(session=session)
+    with trial.feeder() as running:
+        (first,) = trial.connections()
+        wait_for(lambda: [c["id"] for c in trial.connections()] not in ([], [first["id"]]), 15, "")
+        trial.run_for(1)
+        trial.end(running)
+    trial.check_complete()
+    assert trial.gaps() == []
+
+
+def test_database_outage_is_spilled_and_replayed_with_memory_flat(
+    trial: Trial, server: TimescaleServer
+) -> None:
+    with trial.feeder() as running:
+        trial.run_for(2)
+        before_mib = running.program.rss_mib()
+        server.stop()
+        try:
+            highest_mib = highest_rss(running, OUTAGE_SECONDS)
+        finally:
+            server.start()
+        wait_for(lambda: replayed(running), 60, "the spill to be replayed", running.program.log)
+        trial.end(running)
+    trial.check_complete()
+    assert trial.gaps() == []
+    assert highest_mib - before_mib < GROWTH_MIB
+
+
+def test_feeder_killed_in_an_outage_replays_its_spill(
+    trial: Trial, server: TimescaleServer
+) -> None:
+    with trial.feeder() as first:
+        server.stop()
+        try:
+            trial.run_for(6)
+            first.program.kill(signal.SIGKILL)
+        finally:
+            server.start()
+    with trial.feeder() as second:
+        wait_for(lambda: replayed(second), 60, "the spill to be replayed", second.program.log)
+        trial.run_for(1)
+        trial.end(second)
+    trial.check_complete()
+    assert set(trial.causes()) == {"restart"}
+
+
+def test_database_crashes_while_writing_lose_and_double_nothing(
+    trial: Trial, server: TimescaleServer
+) -> None:
+    with trial.feeder() as running:
+        for _ in range(3):
+            trial.run_for(1.5)
+            server.stop(kill=True)
+            server.start()
+            wait_for(lambda: replayed(running), 60, "the backlog to be written")
+        trial.end(running)
+    trial.check_complete()
+    assert trial.gaps() == []
+
+
+def test_frozen_database_stalls_nothing_for_good(trial: Trial, server: TimescaleServer) -> None:
+    with trial.feeder() as running:
+        server.pause()
+        try:
+            trial.run_for(6)
+        finally:
+            server.unpause()
+        wait_for(lambda: replayed(running), 60, "the backlog to be written")
+        trial.end(running)
+    trial.check_complete()
+    assert trial.gaps() == []
+
+
+def test_spill_past_its_bound_is_named_to_the_record(
+    make_trial: Callable[..., Trial], server: TimescaleServer
+) -> None:
+    trial = make_trial(buffer={"queueRecords": 500})
+    with trial.feeder() as running:
+        server.stop()
+        try:
+            trial.run_for(4)
+        finally:
+            server.start()
+        wait_for(lambda: replayed(running), 60, "the backlog to be written")
+        trial.run_for(1)
+        trial.end(running)
+    verdicts = trial.check_complete()
+    assert set(trial.causes()) == {"spill"}
+    assert sum(verdict.named for verdict in verdicts) > 1_000
+
+
+def test_duplicated_and_reordered_frames_are_kept_once(trial: Trial) -> None:
+    with trial.feeder() as running:
+        trial.venue.fault("duplicate", probability=0.05, seconds=4)
+        trial.venue.fault("reorder", probability=0.05, seconds=4)
+        trial.run_for(7)
+        trial.end(running)
+    trial.check_complete()
+    assert trial.gaps() == []
+
+
+def test_skipped_numbers_are_named_to_the_number(trial: Trial) -> None:
+    with trial.feeder() as running:
+        for stream in ("*@aggTrade", "*@depth@100ms"):
+            trial.venue.fault("skip", streams=stream, probability=0.02, seconds=4)
+        trial.run_for(7)
+        trial.end(running)
+    verdicts = trial.check_complete()
+    assert set(trial.causes()) == {"sequence"}
+    named = sum(verdict.named for verdict in verdicts if verdict.channel == "trade")
+    ids = sum(row["to_id"] - row["from_id"] + 1 for row in trial.gaps("trade"))
+    assert named == ids > 0
+
+
+def test_corrupt_frames_are_quarantined_and_named(trial: Trial) -> None:
+    with trial.feeder() as running:
+        trial.venue.fault("corrupt", probability=0.01, seconds=3)
+        trial.run_for(6)
+        trial.end(running)
+    trial.check_complete()
+    assert set(trial.causes()) <= {"sequence", "malformed"}
+    (quarantined,) = trial.fetch("select count(*) from feedplane.quarantine")
+    assert quarantined["count"] > 0
+
+
+@pytest.mark.parametrize("status", [429, 418], ids=["throttled", "banned"])
+def test_snapshot_refusals_are_waited_out(trial: Trial, status: int) -> None:
+    with trial.feeder() as running:
+        wait_for(lambda: len(snapshots(trial)) == len(trial.symbols), 10, "the first snapshots")
+        trial.venue.fault("rest", status=status, retry_after_seconds=3, count=1)
+        trial.venue.fault("skip", streams="btcusdt@depth@100ms", count=1)
+        wait_for(lambda: len(snapshots(trial)) > len(trial.symbols), 15, "another snapshot")
+        trial.end(running)
+    trial.check_complete()
+    assert {row["instrument_id"] for row in trial.gaps()} == {"BTCUSDT.BINANCE-SPOT"}
+    assert trial.causes() == {"sequence": 1}
+
+
+def test_tape_is_complete_through_every_fault(trial: Trial, server: TimescaleServer) -> None:
+    rng = random.Random(20)  # noqa: S311 - the same trial each time
+    with trial.feeder() as first:
+        trial.run_for(2)
+        first.program.kill(signal.SIGKILL)
+    with trial.feeder() as running:
+        for kind in ("duplicate", "reorder"):
+            trial.venue.fault(kind, probability=0.02)
+        for stream in ("*@aggTrade", "*@depth@100ms"):
+            trial.venue.fault("skip", streams=stream, probability=0.005)
+        outage = threading.Thread(target=take_away, args=(server, 2.0, OUTAGE_SECONDS))
+        outage.start()
+        disconnect(trial, rng, times=20)
+        for _ in range(3):
+            trial.wait_live(running)
+            trial.venue.fault("rotate", market="spot", notice_seconds=5)
+            trial.run_for(6)
+        outage.join()
+        server.stop(kill=True)
+        server.start()
+        trial.venue.ask("/faults", method="DELETE")
+        wait_for(lambda: replayed(running), 60, "the backlog to be written", running.program.log)
+        trial.wait_live(running)
+        trial.run_for(3)
+        trial.end(running)
+    verdicts = trial.check_complete()
+    assert sum(verdict.kept for verdict in verdicts) > 50_000
+    assert set(trial.causes()) == {"restart", "disconnect", "sequence"}
+
+
+def disconnect(trial: Trial, rng: random.Random, times: int) -> None:
+    """Cut a connection of the market again and again."""
+    for _ in range(times):
+        trial.venue.fault("drop", market="spot", count=1, close_frame=rng.random() < 0.5)
+        time.sleep(rng.uniform(0.2, 1.2))
+
+
+def take_away(server: TimescaleServer, after_seconds: float, seconds: float) -> None:
+    """Stop the database for a while."""
+    time.sleep(after_seconds)
+    server.stop()
+    time.sleep(seconds)
+    server.start()
+
+
+def replayed(running: Feeder) -> bool:
+    """Whether the sink has all but what came just now."""
+    (sink,) = running.status()["sinks"]
+    return bool(sink["connected"] and not sink["spilledBytes"] and sink["queuedRecords"] < 2_000)
+
+
+def highest_rss(running: Feeder, seconds: float) -> float:
+    """Watch the resident memory for a while, in MiB."""
+    until = time.monotonic() + seconds
+    highest = 0.0
+    while time.monotonic() < until:
+        highest = max(highest, running.program.rss_mib())
+        time.sleep(0.2)
+    return highest
+
+
+def snapshots(trial: Trial) -> list[object]:
+    """Return the full books written so far."""
+    statement = "select 1 from feedplane.book_deltas where snapshot"
+    return list(trial.fetch(statement))
+
+
+@contextmanager
+def watched_connections(trial: Trial) -> Iterator[list[set[int]]]:
+    """Collect which connections the venue has open, many times a second."""
+    seen: list[set[int]] = []
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.05):
+            seen.append({connection["id"] for connection in trial.connections()})
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        watcher.join()
