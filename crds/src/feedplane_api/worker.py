@@ -55,14 +55,18 @@ class FeedSourceIdentity(ContractModel):
     """The FeedSource a worker belongs to; free words when it runs without a cluster."""
 
     namespace: str = "local"
+    """Namespace of the FeedSource."""
     name: str = "local"
+    """Name of the FeedSource."""
     uid: str = ""
+    """Its uid; empty without a cluster."""
 
 
 class AccountIdentity(ContractModel):
     """The account a worker logs in with."""
 
     name: str = "local"
+    """Name of the account, as the FeedSource lists it."""
     preference: int = Field(default=0, ge=0)
     """Position in the FeedSource's list; 0 is the preferred account."""
 
@@ -73,15 +77,20 @@ class Wanted(ContractModel):
     symbol: Symbol
     """The instrument without its venue suffix, as the Subscription wrote it."""
     channels: tuple[ChannelName, ...] = Field(min_length=1)
+    """Channels of this instrument, for instance `trade` or `bar-1m`."""
 
 
 class Selector(ContractModel):
     """Globs over the venue's own instrument list; used only where no operator expands them."""
 
     include: tuple[str, ...] = Field(min_length=1)
+    """Globs; a symbol that one of them matches is wanted."""
     exclude: tuple[str, ...] = ()
+    """Globs; a symbol that one of them matches is left out."""
     max_instruments: int = Field(default=1000, ge=1, le=100_000)
+    """At most so many symbols, in alphabetical order."""
     channels: tuple[ChannelName, ...] = Field(min_length=1)
+    """Channels of every instrument chosen."""
 
 
 class FailoverMode(StrEnum):
@@ -97,18 +106,26 @@ class ElectionConfig(ContractModel):
     """The publisher Lease and its timings; absent in a configuration without a cluster."""
 
     namespace: str
+    """Namespace of the Lease."""
     lease_name: str
+    """Name of the publisher Lease."""
     mode: FailoverMode = FailoverMode.HOT
+    """What this feeder does while it is not active."""
     lease_duration_seconds: int = 6
+    """A Lease not renewed for this long is free."""
     renew_deadline_seconds: int = 4
+    """After this long without an answer the API server counts as unreachable."""
     retry_period_seconds: int = 1
+    """How often the Lease is renewed or looked at."""
 
 
 class ConfigMapRef(ContractModel):
     """The ConfigMap this configuration came from, watched for live changes."""
 
     namespace: str
+    """Namespace of the ConfigMap."""
     name: str
+    """Name of the ConfigMap."""
 
 
 class SessionConfig(ContractModel):
@@ -117,9 +134,11 @@ class SessionConfig(ContractModel):
     stale_after_seconds: int = Field(default=15, ge=1)
     """An acknowledged stream that stays mute this long, against its own rate, is stale."""
     minimum_coverage_percent: int = Field(default=90, ge=0, le=100)
+    """An account with a smaller part of its channels live is not healthy."""
     rotate_after_seconds: int = Field(default=82_800, ge=10)
     """Connections are replaced, new one first, at this age (the venues' hard end is 24 h)."""
     replay_buffer_seconds: int = Field(default=30, ge=0)
+    """How much a standby keeps in memory."""
     instruments_refresh_seconds: int = Field(default=300, ge=5)
     """How often the venue's instrument list is read again."""
 
@@ -128,17 +147,24 @@ class Limits(ContractModel):
     """Tighter budgets than the venue's own; absent means the adapter's documented limit."""
 
     control_messages_per_second: int | None = Field(default=None, ge=1)
+    """Messages a connection may send."""
     streams_per_connection: int | None = Field(default=None, ge=1)
+    """Channels one connection carries."""
     connects_per_five_minutes: int | None = Field(default=None, ge=1)
+    """Connections opened, all together."""
     request_weight_per_minute: int | None = Field(default=None, ge=1)
+    """REST requests, in the venue's own weights."""
     backfill_share_percent: int = Field(default=50, ge=0, le=100)
+    """Part of the request weight that backfills may use."""
 
 
 class PostgresSinkConfig(ContractModel):
     """A PostgreSQL or TimescaleDB database."""
 
     kind: Literal["postgres"] = "postgres"
+    """Kind of sink."""
     name: str = "postgres"
+    """Name in logs, metrics and status."""
     dsn_path: str | None = None
     """File that holds the connection string (a mounted Secret key)."""
     dsn_env: str | None = None
@@ -146,16 +172,22 @@ class PostgresSinkConfig(ContractModel):
     schema_name: str = Field(
         default="feedplane", alias="schema", pattern=r"^[a-z_][a-z0-9_]{0,62}$"
     )
+    """Schema of the tables; made if it is not there."""
     chunk_interval_hours: int = Field(default=24, ge=1)
+    """Time one chunk of a hypertable covers; without TimescaleDB of no effect."""
     batch_rows: int = Field(default=5_000, ge=1)
+    """A batch is written at so many rows, ..."""
     batch_milliseconds: int = Field(default=100, ge=1)
+    """... or so long after its first one."""
 
 
 class FileSinkConfig(ContractModel):
     """JSON lines in a folder, one file per channel and UTC day."""
 
     kind: Literal["file"] = "file"
+    """Kind of sink."""
     name: str = "file"
+    """Name in logs, metrics and status."""
     path: str
     """Folder the files are written to, or `-` for standard output."""
 
@@ -167,9 +199,11 @@ class BufferConfig(ContractModel):
     """What stands between the session and a sink that is slow or away."""
 
     queue_records: int = Field(default=10_000, ge=100)
+    """Records held in memory before they go to disk."""
     spill_path: str | None = None
     """Folder for records that the queue cannot hold; absent means no spill."""
     spill_mebibytes: int = Field(default=1_024, ge=1)
+    """Bound of the spill; what does not fit is lost, and a gap in the ledger says so."""
 
 
 class LogFormat(StrEnum):
@@ -187,26 +221,41 @@ class WorkerConfig(ContractModel):
     """
 
     version: Literal[1] = 1
+    """Version of this format."""
     feed_source: FeedSourceIdentity = FeedSourceIdentity()
+    """Whom this feeder works for."""
     venue: str = Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=32)
     """Adapter name, for instance `binance-spot`."""
     account: AccountIdentity = AccountIdentity()
+    """Which of the FeedSource's accounts this is."""
     shard: int = Field(default=0, ge=0)
+    """Which part of the instruments this is."""
     endpoints: Endpoints = Endpoints()
+    """Base URLs in place of the venue's own."""
     credentials_path: str | None = None
     """Folder with one file per credential key; absent where the venue needs none."""
     wanted: tuple[Wanted, ...] = ()
+    """The should-list, instrument by instrument."""
     selectors: tuple[Selector, ...] = ()
+    """The should-list by globs."""
     session: SessionConfig = SessionConfig()
+    """How this feeder's connections are judged and renewed."""
     limits: Limits = Limits()
+    """Tighter budgets than the venue's own."""
     sinks: tuple[SinkConfig, ...] = Field(min_length=1)
+    """Where records go; every sink gets all of them."""
     buffer: BufferConfig = BufferConfig()
+    """What stands before each sink."""
     election: ElectionConfig | None = None
+    """The publisher Lease; without it this feeder always publishes."""
     config_map: ConfigMapRef | None = None
+    """Where this configuration is watched; without it the file itself is."""
     http_port: int = Field(default=8000, ge=0, le=65_535)
     """Port of /healthz, /readyz, /status, /instruments and /metrics; 0 picks a free one."""
     log_format: LogFormat = LogFormat.JSON
+    """How log lines are written, to standard error."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """The least severe lines that are written."""
 
 
 LIVE_FIELDS = frozenset({"wanted", "selectors", "limits", "session"})
@@ -374,12 +423,13 @@ def parse_worker_config(text: str) -> WorkerConfig:
     try:
         document = yaml.load(text, Loader=yaml.CSafeLoader)
         return WorkerConfig.model_validate(document)
-    except yaml.YAMLError as error:
-        raise InvalidWorkerConfigError("(document)", f"not YAML: {error}") from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         path = ".".join(str(part) for part in first["loc"]) or "(document)"
         raise InvalidWorkerConfigError(path, f"{first['msg']}, was {first['input']!r}") from error
+    except (yaml.YAMLError, ValueError) as error:
+        # ValueError: a date that no calendar has.
+        raise InvalidWorkerConfigError("(document)", f"not YAML: {error}") from error
 
 
 def render_worker_config(config: WorkerConfig) -> str:

@@ -165,6 +165,6 @@ def _stamp(path: Path) -> tuple[int, int] | None:
 
 def _read(path: Path) -> str | None:
     try:
-        return path.read_text()
+        return path.read_text(errors="replace")  # what is no text is refused as no YAML
     except OSError:
         return None

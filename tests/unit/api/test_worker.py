@@ -59,6 +59,7 @@ def test_rendered_config_leaves_defaults_out() -> None:
     [
         ("venue: [", "(document)"),
         ("just words", "(document)"),
+        ("venue: 2026-99-99", "(document)"),
         ("venue: some-venue", "sinks"),
         ("{venue: some-venue, sinks: [{kind: file}]}", "sinks.0.file.path"),
         ("{venue: some-venue, sinks: [{kind: file, path: '-'}], nonsense: 1}", "nonsense"),
