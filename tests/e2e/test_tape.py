@@ -88,7 +88,8 @@ def settle(release: Release, venue: VenueAdmin) -> None:
     counts = [-1, -2, -3]
 
     def quiet() -> bool:
-        counts.append(release.rows("trades") + release.rows("quotes"))
+        where = "instrument_id like '%.BINANCE-SPOT'"
+        counts.append(release.rows("trades", where) + release.rows("quotes", where))
         return counts[-1] == counts[-2] == counts[-3] == counts[-4]
 
     release.wait(quiet, 240, "the database to catch up", every=2)
