@@ -79,7 +79,7 @@ class Tape:
                     trade_count += 1
                     append(record)
                 else:
-                    self._place(trade, number - 1, number, record, taken)
+                    self._place(trade, number - 1, number, record, ts_recv, taken)
             elif kind is Quote:
                 quote = quotes[record.instrument_id]
                 if self._take_quote(quote, record, ts_recv, taken):  # type: ignore[arg-type]
@@ -168,14 +168,22 @@ class Tape:
                 self._release(track, kind.value, taken)
                 if isinstance(track, BookTrack) and not closing:
                     self._resync(track, instrument_id, taken)
+        if closing:
+            self._name_unreadable(now_ns, taken)
         return taken
 
     # What did not pass at first sight: new, late, ahead of a hole, or a copy. True when kept.
     def _place(
-        self, track: NumberedTrack, after: int, to: int, record: Record, taken: Taken
+        self,
+        track: NumberedTrack,
+        after: int,
+        to: int,
+        record: Record,
+        now_ns: int,
+        taken: Taken,
     ) -> bool:
         kind = "trade" if type(record) is Trade else "book"
-        place = track.place(after, to, record, record.ts_recv)
+        place = track.place(after, to, record, now_ns)
         if place is Place.DUPLICATE:
             _count(taken.duplicates, kind)
             return False
@@ -194,8 +202,8 @@ class Tape:
     def _take_quote(self, track: QuoteTrack, quote: Quote, now_ns: int, taken: Taken) -> bool:
         number = quote.sequence
         if number > track.last:
-            if track.cause is not SEQUENCE:
-                self._name_quote_gap(track, quote, now_ns, taken)
+            if track.cause is not SEQUENCE and track.ends_doubt(now_ns):
+                self._name_quote_gap(track, quote.instrument_id, quote.ts_event, now_ns, taken)
             track.last = number
             track.ts_event = quote.ts_event
         elif number in track.recent:
@@ -207,19 +215,27 @@ class Tape:
         track.ts_recv = now_ns
         return True
 
-    def _name_quote_gap(self, track: QuoteTrack, quote: Quote, now_ns: int, taken: Taken) -> None:
+    def _name_quote_gap(
+        self, track: QuoteTrack, instrument_id: str, to_ts: int, now_ns: int, taken: Taken
+    ) -> None:
         if track.last >= 0:
             taken.gaps.append(
                 Gap(
-                    instrument_id=quote.instrument_id,
+                    instrument_id=instrument_id,
                     channel=ChannelKind.QUOTE.value,
                     cause=track.cause,
                     detected_at=now_ns,
-                    from_ts=track.ts_event,
-                    to_ts=quote.ts_event,
+                    from_ts=track.stood_at,
+                    to_ts=to_ts,
                 )
             )
         track.cause = SEQUENCE
+
+    # Quotes that stand behind an unreadable frame hide it from the next process.
+    def _name_unreadable(self, now_ns: int, taken: Taken) -> None:
+        for instrument_id, track in self._quotes.items():
+            if track.cause == GapCause.MALFORMED.value:
+                self._name_quote_gap(track, instrument_id, now_ns, now_ns, taken)
 
     # Every update is checked; only one that says something new goes on.
     def _take_bar(self, bar: Bar, now_ns: int, taken: Taken) -> None:
@@ -278,7 +294,7 @@ class Tape:
             track.next = last_id + 1
             taken.records.append(delta)
             _count(taken.counts, "book")
-        elif not self._place(track, after, last_id, delta, taken):
+        elif not self._place(track, after, last_id, delta, now_ns, taken):
             return
         try:
             track.book.apply(after, last_id, bids, asks)

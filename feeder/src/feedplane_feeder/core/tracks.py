@@ -59,9 +59,11 @@ class NumberedTrack(Track):
         if self.next != SLOW:
             self.sequence.next = self.next
         place = self.sequence.place(after, to, now_ns, self.cause)
-        if place is Place.JUMPED:
+        # Frames read together with an unreadable one may hide several holes.
+        if place is Place.JUMPED and now_ns > self.since:
             self.cause = SEQUENCE
         if place is not Place.DUPLICATE:
+            self.next = SLOW
             self._held.append((to, record))
         return place
 
@@ -100,13 +102,31 @@ class BookTrack(NumberedTrack):
 class QuoteTrack(Track):
     """One quote channel: numbers rise, but need not be contiguous."""
 
-    __slots__ = ("last", "recent", "ts_event")
+    __slots__ = ("last", "recent", "stood_at", "ts_event")
 
     def __init__(self) -> None:
         super().__init__()
         self.last = -1
         self.recent: deque[int] = deque(maxlen=RECENT_QUOTES)
         self.ts_event = 0
+        self.stood_at = 0
+        """ts_event of the last quote before `since`, from which on the tape is in doubt."""
+
+    def interrupt(self, cause: str, now_ns: int) -> None:
+        """Note that quotes may be missing from here on; an earlier doubt goes on."""
+        if self.cause is SEQUENCE:
+            self.stood_at = self.ts_event
+        super().interrupt(cause, now_ns)
+
+    def ends_doubt(self, ts_recv: int) -> bool:
+        """Tell whether a quote read at that time came after what is missing.
+
+        An unreadable frame stands anywhere among those read with it, so only the next read is
+        surely behind it.
+        """
+        if self.cause is SEQUENCE:
+            return False
+        return self.cause != GapCause.MALFORMED.value or ts_recv > self.since
 
 
 class BarTrack(Track):
