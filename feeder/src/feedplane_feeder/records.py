@@ -117,7 +117,7 @@ class GapCause(StrEnum):
     DISCONNECT = "disconnect"
     """Nothing was connected."""
     RESTART = "restart"
-    """The process was not running, or ended before it could name a hole it saw."""
+    """The process was not running."""
     STALE = "stale"
     """The stream was acknowledged and mute."""
     SPILL = "spill"

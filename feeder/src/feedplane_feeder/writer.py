@@ -14,7 +14,7 @@ from typing import Final
 from feedplane_api.worker import BufferConfig, PostgresSinkConfig, SinkReport, WorkerConfig
 from feedplane_feeder.backlog import Backlog
 from feedplane_feeder.core.ports import Batch, Clock, Sink, Written
-from feedplane_feeder.core.restart import SeenChannels, restart_gap, unnamed_gaps
+from feedplane_feeder.core.restart import SeenChannels, restart_gap
 from feedplane_feeder.errors import SinkUnavailableError
 from feedplane_feeder.events import Event
 from feedplane_feeder.log import get_log
@@ -202,11 +202,8 @@ class SinkWriter:
         if first:
             held = await self._sink.last(tuple(first))
             now_ns = self._clock.now_ns()
-            for key, record in first.items():
-                found += unnamed_gaps(held.get(key), key, now_ns)
-                gap = restart_gap(held.get(key), record, now_ns)
-                if gap is not None:
-                    found.append(gap)
+            gaps = (restart_gap(held.get(key), record, now_ns) for key, record in first.items())
+            found = [gap for gap in gaps if gap is not None]
         judged = replace(batch, gaps=[*found, *batch.gaps]) if found else batch
         started = asyncio.get_running_loop().time()
         written = await self._sink.write(judged)

@@ -263,21 +263,6 @@ async def test_postgres_knows_the_last_of_every_channel(database: Any, sink: Pos
     }
 
 
-async def test_postgres_last_tells_holes_that_no_gap_names(sink: PostgresSink) -> None:
-    named = Gap(INSTRUMENT, "trade", "sequence", START_NS, from_id=8, to_id=9)
-    deltas = [
-        make_delta(3, 5),
-        make_delta(6, 7),
-        make_delta(10, 12),
-        make_delta(20, 21, previous=12),
-    ]
-    records = [*trades(5, 3), *trades(10, 2), *trades(20, 1), *deltas]
-    await sink.write(Batch(records=records, gaps=[named]))
-    held = await sink.last([(INSTRUMENT, "trade"), (INSTRUMENT, "book")])
-    assert held[INSTRUMENT, "trade"].holes == ((12, 19),)
-    assert held[INSTRUMENT, "book"].holes == ((8, 9),)
-
-
 async def test_postgres_two_writers_of_the_same_rows_never_double(database: Any) -> None:
     sinks = [database.make_sink(), database.make_sink()]
     for sink in sinks:

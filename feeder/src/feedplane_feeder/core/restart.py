@@ -108,27 +108,6 @@ def restart_gap(held: Watermark | None, first: Record, now_ns: int) -> Gap | Non
     )
 
 
-def unnamed_gaps(held: Watermark | None, key: ChannelKey, now_ns: int) -> list[Gap]:
-    """Return the holes in what is held that the process before ended too early to name.
-
-    A hole may still be filled for a moment, so it is named some time after the records behind it
-    are in the sink; a process that is killed in between leaves this to the next one.
-    """
-    if held is None:
-        return []
-    return [
-        Gap(
-            instrument_id=key[0],
-            channel=key[1],
-            cause=GapCause.RESTART.value,
-            detected_at=now_ns,
-            from_id=first,
-            to_id=last,
-        )
-        for first, last in held.holes
-    ]
-
-
 def _missing_ids(held: Watermark, first: Trade | BookDelta) -> tuple[int, int] | None:
     if held.sequence is None:
         return None

@@ -157,28 +157,13 @@ class PostgresSink:
                 kind, _, interval = channel.partition("-")
                 arguments = (instrument_ids, interval) if kind == "bar" else (instrument_ids,)
                 rows = await self._open_connection().fetch(self._statements.last[kind], *arguments)
-                holes = await self._holes(kind, instrument_ids)
                 for row in rows:
                     ts = row["ts"] * 1000
                     if not row["complete"]:
                         # An unfinished bar is not held: what is complete ends before it.
                         ts = previous_open_ns(ts, interval)
-                    held[row["instrument_id"], channel] = Watermark(
-                        sequence=row["id"],
-                        ts_event=ts,
-                        holes=tuple(holes.get(row["instrument_id"], ())),
-                    )
+                    held[row["instrument_id"], channel] = Watermark(sequence=row["id"], ts_event=ts)
         return held
-
-    async def _holes(
-        self, kind: str, instrument_ids: Sequence[str]
-    ) -> dict[str, list[tuple[int, int]]]:
-        statement = self._statements.holes.get(kind)
-        found: dict[str, list[tuple[int, int]]] = {}
-        if statement is not None:
-            for row in await self._open_connection().fetch(statement, instrument_ids):
-                found.setdefault(row["instrument_id"], []).append((row["from_id"], row["to_id"]))
-        return found
 
     def _open_connection(self) -> asyncpg.Connection:
         if self._connection is None or self._connection.is_closed():

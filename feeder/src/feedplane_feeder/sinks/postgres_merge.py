@@ -22,8 +22,6 @@ class Statements:
     session_end: str
     last: dict[str, str]
     """Newest held record per instrument, by channel kind."""
-    holes: dict[str, str]
-    """Ids missing among the newest records that no gap names, by channel kind."""
 
 
 def stage_name(table: Table) -> str:
@@ -42,7 +40,6 @@ def render_statements(schema: str) -> Statements:
         session_start=_SESSION_START.format(schema=name),
         session_end=_SESSION_END.format(schema=name),
         last={kind: text.format(schema=name) for kind, text in _LAST.items()},
-        holes={kind: text.format(schema=name) for kind, text in _HOLES.items()},
     )
 
 
@@ -151,42 +148,5 @@ cross join lateral (
         true as complete
     from {schema}.metrics t where t.instrument_id = w.instrument_id
     having max(ts_event) is not null) held
-""",
-}
-
-# A feeder names a hole within seconds; the newest minute holds whatever it was killed before.
-_HOLES = {
-    "trade": """
-select w.instrument_id, hole.from_id, hole.to_id from unnest($1::text[]) as w (instrument_id)
-cross join lateral (
-    select max(ts_event) as ts from {schema}.trades t where t.instrument_id = w.instrument_id
-) newest
-cross join lateral (
-    select lag(trade_id) over (order by trade_id) + 1 as from_id, trade_id - 1 as to_id
-    from {schema}.trades t
-    where t.instrument_id = w.instrument_id and t.ts_event > newest.ts - interval '1 minute'
-) hole
-where hole.from_id <= hole.to_id and not exists (
-    select from {schema}.gaps g where g.instrument_id = w.instrument_id and g.channel = 'trade'
-    and g.from_id <= hole.from_id and g.to_id >= hole.to_id)
-order by 1, 2
-""",
-    "book": """
-select w.instrument_id, hole.from_id, hole.to_id from unnest($1::text[]) as w (instrument_id)
-cross join lateral (
-    select max(ts_event) as ts from {schema}.book_deltas t
-    where t.instrument_id = w.instrument_id and not t.snapshot
-) newest
-cross join lateral (
-    select lag(last_id) over (order by last_id) + 1 as from_id,
-        coalesce(previous_last_id, first_id - 1) as to_id
-    from {schema}.book_deltas t
-    where t.instrument_id = w.instrument_id and not t.snapshot
-    and t.ts_event > newest.ts - interval '1 minute'
-) hole
-where hole.from_id <= hole.to_id and not exists (
-    select from {schema}.gaps g where g.instrument_id = w.instrument_id and g.channel = 'book'
-    and g.from_id <= hole.from_id and g.to_id >= hole.to_id)
-order by 1, 2
 """,
 }

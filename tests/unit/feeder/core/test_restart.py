@@ -14,12 +14,7 @@ from support_sinks import (
 )
 
 from feedplane_feeder.core.ports import Watermark
-from feedplane_feeder.core.restart import (
-    SeenChannels,
-    channel_key,
-    restart_gap,
-    unnamed_gaps,
-)
+from feedplane_feeder.core.restart import SeenChannels, channel_key, restart_gap
 from feedplane_feeder.records import Metric, Record
 
 
@@ -123,13 +118,3 @@ def test_seen_channels_are_judged_once() -> None:
     assert seen.first_records(records) == {}
     seen.forget()
     assert set(seen.first_records(records)) == set(first)
-
-
-def test_unnamed_gaps_are_the_holes_held() -> None:
-    mark = Watermark(sequence=20, ts_event=START_NS, holes=((5, 7), (12, 12)))
-    gaps = unnamed_gaps(mark, (INSTRUMENT, "trade"), START_NS)
-    assert [(gap.from_id, gap.to_id) for gap in gaps] == [(5, 7), (12, 12)]
-    assert {(gap.instrument_id, gap.channel, gap.cause) for gap in gaps} == {
-        (INSTRUMENT, "trade", "restart")
-    }
-    assert unnamed_gaps(None, (INSTRUMENT, "trade"), START_NS) == []
