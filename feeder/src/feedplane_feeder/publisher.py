@@ -94,6 +94,8 @@ class Publisher:
 
     def take(self, received: Received, ts_recv: int) -> None:
         """Judge and offer what one read of a socket brought."""
+        if received.unreadable:
+            self.interrupt(received.unreadable.items(), GapCause.MALFORMED, ts_recv)
         self._offer(self.tape.take(received.records, ts_recv), received.quarantined)
 
     def take_snapshot(self, snapshot: BookDelta, ts_recv: int) -> bool:

@@ -143,7 +143,7 @@ class BinanceSession:
             try:
                 append(route.parse(frame, ts_recv))
             except (msgspec.DecodeError, ImpossibleValueError, UnicodeDecodeError) as error:
-                received.quarantined.append(self._quarantine(frame, ts_recv, error, route))
+                self._set_aside(frame, ts_recv, error, route, received)
         return received
 
     def _ask(self, method: str, channels: tuple[Channel, ...]) -> None:
@@ -175,11 +175,11 @@ class BinanceSession:
         try:
             document = msgspec.json.decode(frame)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            received.quarantined.append(self._quarantine(frame, ts_recv, error, None))
+            self._set_aside(frame, ts_recv, error, None, received)
             return
         if not isinstance(document, dict):
             strange = ImpossibleValueError("NotAnObject")
-            received.quarantined.append(self._quarantine(frame, ts_recv, strange, None))
+            self._set_aside(frame, ts_recv, strange, None, received)
             return
         stream, data = document.get("stream"), document.get("data", document)
         if isinstance(data, dict) and data.get("e") == "serverShutdown":
@@ -201,7 +201,7 @@ class BinanceSession:
         try:
             received.records.append(route.parse(frame, ts_recv))
         except (msgspec.DecodeError, ImpossibleValueError, UnicodeDecodeError) as error:
-            received.quarantined.append(self._quarantine(frame, ts_recv, error, route))
+            self._set_aside(frame, ts_recv, error, route, received)
 
     def _receive_answer(self, document: dict[str, Any], received: Received) -> None:
         number = document.get("id")
@@ -226,15 +226,25 @@ class BinanceSession:
             self._waiting.append(Request("SUBSCRIBE", channels[:half]))
             self._waiting.append(Request("SUBSCRIBE", channels[half:]))
 
-    def _quarantine(
-        self, frame: bytes, ts_recv: int, error: Exception, route: Route | None
-    ) -> Quarantined:
+    # A frame whose stream cannot be told may have been any of the connection's.
+    def _set_aside(
+        self,
+        frame: bytes,
+        ts_recv: int,
+        error: Exception,
+        route: Route | None,
+        received: Received,
+    ) -> None:
         reason = error.reason if isinstance(error, ImpossibleValueError) else "MalformedFrame"
-        return Quarantined(
-            ts_recv=ts_recv,
-            venue=self._venue,
-            channel=route.channel.name if route else "",
-            instrument_id=route.instrument_id if route else "",
-            reason=reason,
-            raw=frame[:RAW_LENGTH].decode("utf-8", "replace"),
+        received.quarantined.append(
+            Quarantined(
+                ts_recv=ts_recv,
+                venue=self._venue,
+                channel=route.channel.name if route else "",
+                instrument_id=route.instrument_id if route else "",
+                reason=reason,
+                raw=frame[:RAW_LENGTH].decode("utf-8", "replace"),
+            )
         )
+        for suspect in self._by_channel.values() if route is None else (route,):
+            received.unreadable[suspect.channel] = suspect.instrument_id

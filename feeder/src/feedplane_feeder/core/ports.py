@@ -129,6 +129,8 @@ class Received:
     acknowledged: list[Channel] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     quarantined: list[Quarantined] = field(default_factory=list)
+    unreadable: dict[Channel, str] = field(default_factory=dict)
+    """Channels, with their instrument_id, that a frame set aside may have belonged to."""
     controls: list[Control] = field(default_factory=list)
 
 
@@ -298,8 +300,6 @@ class Watermark:
     sequence: int | None
     """trade_id, sequence or last_id; None where the channel has none."""
     ts_event: int
-    holes: tuple[tuple[int, int], ...] = ()
-    """Missing ids, both ends inclusive, among the newest records held that no gap names."""
 
 
 class Sink(Protocol):
