@@ -79,21 +79,25 @@ def code_words(path: Path) -> Iterator[str]:
                 yield text
 
 
+def mirrored(test: Path, root: Path) -> set[Path]:
+    """The modules a test file may be about: `test_tape_gaps.py` is about `tape_gaps` or `tape`."""
+    words = test.stem.removeprefix("test_").split("_")
+    stems = {"_".join(words[: count + 1]) for count in range(len(words))}
+    stems |= {"__main__"} if words == ["main"] else set()
+    return {test.relative_to(root).parent / stem for stem in stems}
+
+
 @pytest.mark.parametrize("package", SOURCES)
 def test_unit_tests_mirror_the_modules(package: str) -> None:
     source = SOURCES[package]
     modules = {p.relative_to(source).with_suffix("") for p in python_files(source)}
     # A folder may be tested as one, by a table over its members.
     modules |= {p.parent for p in modules if p.parent != Path()}
-    astray = []
-    for test in python_files(UNIT / package):
-        place = test.relative_to(UNIT / package)
-        if not test.name.startswith("test_"):
-            continue
-        if place.parent / test.stem.removeprefix("test_").replace("main", "__main__") in modules:
-            continue
-        if place.parent / test.stem.removeprefix("test_") not in modules:
-            astray.append(str(place))
+    astray = [
+        str(test.relative_to(UNIT / package))
+        for test in python_files(UNIT / package)
+        if test.name.startswith("test_") and not modules & mirrored(test, UNIT / package)
+    ]
     assert astray == []
 
 
