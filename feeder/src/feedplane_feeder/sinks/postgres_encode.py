@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from struct import Struct
 
 from feedplane_feeder.records import Bar, BookDelta, Metric, Quote, Trade
-from feedplane_feeder.sinks.postgres_numeric import NumericCache, encode_numeric
+from feedplane_feeder.sinks.postgres_numeric import NumericCache
 
 COPY_HEAD = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 COPY_TAIL = b"\xff\xff"
@@ -97,7 +97,8 @@ class RowEncoder:
         parts: list[bytes] = []
         push = parts.append
         for trade in trades:
-            first_id, last_id, price = trade.first_id, trade.last_id, trade.price
+            first_id, last_id = trade.first_id, trade.last_id
+            price, size = trade.price, trade.size
             push(prefix[trade.instrument_id])
             if first_id is None or last_id is None:
                 push(_encode_odd_trade(trade))
@@ -119,7 +120,7 @@ class RowEncoder:
                     )
                 )
             push(known(price) or numeric[price])
-            push(encode_numeric(trade.size))
+            push(known(size) or numeric[size])
         return b"".join(parts)
 
     def quotes(self, quotes: Sequence[Quote]) -> bytes:
