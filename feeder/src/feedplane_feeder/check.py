@@ -84,6 +84,7 @@ def _venue_rows(adapter: Adapter) -> Iterator[tuple[str, str]]:
     yield "connects", f"{limits.connects_per_five_minutes} in five minutes"
     yield "request weight", f"{limits.request_weight_per_minute:,} per minute"
     yield "connection life", f"{limits.connection_life_seconds / 3600:g} h"
+    yield "stated in", limits.source or "not known"
 
 
 def _interval_order(interval: str) -> tuple[int, int]:

@@ -65,3 +65,4 @@ def test_venues_rendered_name_each_with_its_limits(capsys: pytest.CaptureFixture
     for venue, adapter in ADAPTERS.items():
         assert venue in text
         assert f"{adapter.capabilities.limits.streams_per_connection:,} per connection" in text
+        assert adapter.capabilities.limits.source.split()[0] in text

@@ -24,6 +24,7 @@ LIMITS: Final = VenueLimits(
     request_weight_per_minute=6_000,
     connection_life_seconds=86_400,
     ping_timeout_seconds=80,  # a ping every 20 s, and a minute more
+    source="binance-spot-api-docs: web-socket-streams.md, rest-api.md; read 2026-11-21",
 )
 
 ADAPTER: Final = BinanceAdapter(

@@ -27,6 +27,7 @@ LIMITS: Final = VenueLimits(
     request_weight_per_minute=2_400,
     connection_life_seconds=86_400,
     ping_timeout_seconds=400,  # a ping every 3 min; twice that and a little
+    source="USDⓈ-M docs: Websocket Market Streams, General Info; read 2026-11-21",
 )
 
 ADAPTER: Final = BinanceAdapter(

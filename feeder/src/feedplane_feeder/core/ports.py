@@ -43,6 +43,8 @@ class VenueLimits:
     """The venue ends a connection at this age."""
     ping_timeout_seconds: int
     """Nothing at all received for this long means the socket is dead."""
+    source: str = ""
+    """Where the venue states them, and when that was read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
