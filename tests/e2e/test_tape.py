@@ -6,6 +6,8 @@ The venue's ground truth and the database are the referees, never the feeder.
 import asyncio
 import random  # noqa: TID251 - seeded below
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from release import Release, VenueAdmin
@@ -31,10 +33,9 @@ def test_tape_is_complete_through_every_fault(release: Release, feeds: None) -> 
         disconnect(venue, rng, times=20)
         rotate(venue, times=3)
         database_outage(release)
-        settle(release, venue)
-        verdicts = judge_now(release, venue, wanted)
-        venue.ask("/faults", {"kind": "resume", "market": "spot"})
-        venue.ask("/rate", {"spot": 300})
+        with halted(venue):
+            settle(release)
+            verdicts = judge_now(release, venue, wanted)
         violations = venue.ask("/violations")
     assert violations == []
     assert [verdict for verdict in verdicts if not verdict.complete] == []
@@ -82,9 +83,19 @@ def database_outage(release: Release) -> None:
     release.kubectl("rollout", "status", f"statefulset/{database}", "--timeout=90s", timeout=120)
 
 
-def settle(release: Release, venue: VenueAdmin) -> None:
-    """Halt the venue and wait until no more rows arrive."""
+@contextmanager
+def halted(venue: VenueAdmin) -> Iterator[None]:
+    """Let the venue be silent for as long as the block runs."""
     venue.ask("/faults", {"kind": "halt", "market": "spot"})
+    try:
+        yield
+    finally:
+        venue.ask("/faults", {"kind": "resume", "market": "spot"})
+        venue.ask("/rate", {"spot": 300})
+
+
+def settle(release: Release) -> None:
+    """Wait until no more rows arrive."""
     counts = [-1, -2, -3]
 
     def quiet() -> bool:
