@@ -186,17 +186,21 @@ def _judge_degraded(
     *,
     low: bool,
 ) -> Verdict | None:
-    if any(account.unasked for account in accounts):
+    running = [account for account in accounts if account.running]
+    if any(account.unasked or _starts(account) for account in running):
         return None
-    sick = [account for account in accounts if account.running and account.trouble is not None]
-    starting = any(account.trouble[0] is Reason.STARTING for account in sick if account.trouble)
-    if len(sick) == sum(account.running for account in accounts) and not starting:
-        return yes(Reason.NO_ACCOUNT_HEALTHY, sick[0].trouble[1] if sick[0].trouble else "")
+    sick = [account.trouble[1] for account in running if account.trouble is not None]
+    if len(sick) == len(running):
+        return yes(Reason.NO_ACCOUNT_HEALTHY, sick[0])
     if sink is not None:
         return yes(Reason.SINK_UNAVAILABLE, sink)
-    if low and not starting:
+    if low:
         return yes(Reason.COVERAGE_LOW, _covered(coverage))
     return no(Reason.NOT_DEGRADED)
+
+
+def _starts(account: AccountPicture) -> bool:
+    return account.trouble is not None and account.trouble[0] is Reason.STARTING
 
 
 def _judge_ready(
@@ -261,11 +265,10 @@ def _status_of(account: AccountPicture) -> AccountStatus:
     if not account.running:
         healthy, reason = ConditionStatus.UNKNOWN, "Stopped"
     elif account.trouble is not None:
-        healthy, reason = ConditionStatus.FALSE, account.trouble[0].value
-    elif account.unasked or not account.reports:
+        healthy = ConditionStatus.UNKNOWN if _starts(account) else ConditionStatus.FALSE
+        reason = account.trouble[0].value
+    elif account.unasked:
         healthy, reason = ConditionStatus.UNKNOWN, Reason.AWAITING_OBSERVATION.value
-    elif account.reports[0].health.reason:
-        reason = account.reports[0].health.reason
     return AccountStatus(
         name=account.name,
         session=account.session,

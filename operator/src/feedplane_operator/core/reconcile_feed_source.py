@@ -9,7 +9,7 @@ from typing import Final
 
 from feedplane_api.conditions import Reason
 from feedplane_api.errors import InvalidSpecError
-from feedplane_api.feed_source import FeedSource, FeedSourceStatus
+from feedplane_api.feed_source import FeedSource, FeedSourceStatus, FeedState
 from feedplane_operator.core.checks import (
     Refusal,
     check_feed_source,
@@ -40,14 +40,14 @@ def reconcile_feed_source(resource: Manifest, observed: Observed, now: datetime)
         return _refuse(resource, (Reason.INVALID_SPEC, str(error)), now)
     refusal = check_feed_source(feed_source, observed)
     if refusal is not None:
-        return _refuse(resource, refusal, now)
+        return _hold(feed_source, resource, refusal, observed, now)
     should = plan_should(feed_source, observed)
     workers = plan_workers(feed_source, should)
     desired = build_children(feed_source, workers, observed.defaults)
     wanted = tuple(ref_of(child) for child in desired)
     taken = check_names(feed_source, wanted, observed)
     if taken is not None:
-        return _refuse(resource, taken, now)
+        return _hold(feed_source, resource, taken, observed, now)
     status = observe_status(feed_source, observed, should, check_pods(observed), now)
     return Plan(
         apply=tuple(child for child in desired if _differs(child, observed.children)),
@@ -67,6 +67,32 @@ def describe_changes(plan: Plan, children: Mapping[Ref, Manifest]) -> tuple[tupl
         why = "absent" if live is None else find_difference(manifest, live) or "absent"
         described.append((ref, why))
     return tuple(described)
+
+
+def _hold(
+    feed_source: FeedSource,
+    resource: Manifest,
+    refusal: Refusal,
+    observed: Observed,
+    now: datetime,
+) -> Plan:
+    # What an earlier spec started runs on, so its status goes on being told.
+    replicas = [
+        child["spec"].get("replicas", 0)
+        for ref, child in observed.children.items()
+        if ref.kind == "Deployment"
+    ]
+    if not replicas:
+        return _refuse(resource, refusal, now)
+    state = FeedState.RUNNING if any(replicas) else FeedState.PAUSED
+    spec = feed_source.spec.model_copy(update={"state": state})
+    running = feed_source.model_copy(update={"spec": spec})
+    status = observe_status(running, observed, plan_should(running, observed), refusal, now)
+    return Plan(
+        status=changed_status(feed_source.status, status),
+        events=note_feed_turns(feed_source.status, status),
+        requeue_after_seconds=RESYNC_SECONDS,
+    )
 
 
 def _refuse(resource: Manifest, refusal: Refusal, now: datetime) -> Plan:

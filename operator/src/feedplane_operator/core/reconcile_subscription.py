@@ -33,16 +33,24 @@ def reconcile_subscription(resource: Manifest, observed: Observed, now: datetime
         subscription = Subscription.parse(resource)
     except InvalidSpecError as error:
         return _refuse(resource, (Reason.INVALID_SPEC, str(error)), now)
-    feed_source = _accepted_feed_source(subscription, observed)
-    if not isinstance(feed_source, FeedSource):
-        return _refuse(resource, feed_source, now)
+    name = subscription.spec.feed_source_ref.name
+    if observed.feed_source is None:
+        said = f"spec.feedSourceRef.name: no FeedSource {name}"
+        return _refuse(resource, (Reason.FEED_SOURCE_NOT_FOUND, said), now)
+    try:
+        feed_source = FeedSource.parse(observed.feed_source)
+    except InvalidSpecError:
+        return _refuse(resource, _not_accepted(name), now)
     wanted, assigned = read_assignment(observed.children)
     expansion = expand_subscription(subscription, observed.listing, wanted)
     shards = view_shards(feed_source, observed, now)
     pairs = judge_pairs(subscription, expansion, assigned, shards)
     reports = [view.reports[0] for view in shards.values() if view.reports]
     gaps = _gaps(subscription, expansion, reports)
-    status = observe_status(subscription, expansion, pairs, gaps, now)
+    accepted = find_condition(feed_source.status.conditions, ConditionType.ACCEPTED)
+    refused = accepted is not None and accepted.status is ConditionStatus.FALSE
+    refusal = _not_accepted(name) if refused else None
+    status = observe_status(subscription, expansion, pairs, gaps, refusal, now)
     return _plan(subscription.status, status)
 
 
@@ -101,21 +109,8 @@ def _hashes(observed: Observed) -> dict[tuple[str, int], str]:
     return found
 
 
-def _accepted_feed_source(
-    subscription: Subscription, observed: Observed
-) -> FeedSource | tuple[Reason, str]:
-    name = subscription.spec.feed_source_ref.name
-    if observed.feed_source is None:
-        return Reason.FEED_SOURCE_NOT_FOUND, f"spec.feedSourceRef.name: no FeedSource {name}"
-    refused = (Reason.FEED_SOURCE_NOT_ACCEPTED, f"spec.feedSourceRef.name: see FeedSource {name}")
-    try:
-        feed_source = FeedSource.parse(observed.feed_source)
-    except InvalidSpecError:
-        return refused
-    accepted = find_condition(feed_source.status.conditions, ConditionType.ACCEPTED)
-    if accepted is not None and accepted.status is ConditionStatus.FALSE:
-        return refused
-    return feed_source
+def _not_accepted(name: str) -> tuple[Reason, str]:
+    return Reason.FEED_SOURCE_NOT_ACCEPTED, f"spec.feedSourceRef.name: see FeedSource {name}"
 
 
 def _gaps(

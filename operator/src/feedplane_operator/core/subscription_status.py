@@ -68,10 +68,15 @@ def note_subscription_turns(
 def refuse_status(
     before: SubscriptionStatus, refusal: tuple[Reason, str], generation: int, now: datetime
 ) -> SubscriptionStatus:
-    """Return the status of a Subscription that cannot be used: all else stays as it was said."""
+    """Return the status of a Subscription that cannot be used.
+
+    All else stays as it was said, unless there is nothing left to deliver anything.
+    """
     verdicts: dict[ConditionType, Verdict | None] = dict.fromkeys(_ALL)
     verdicts[ConditionType.ACCEPTED] = no(*refusal)
-    if not before.conditions:
+    if refusal[0] is Reason.FEED_SOURCE_NOT_FOUND:
+        verdicts[ConditionType.COVERED] = verdicts[ConditionType.READY] = no(*refusal)
+    elif not before.conditions:
         verdicts[ConditionType.READY] = no(Reason.NOT_ACCEPTED)
     conditions = write_conditions(before.conditions, verdicts, generation, now)
     return before.model_copy(update={"conditions": conditions, "observed_generation": generation})
@@ -82,17 +87,18 @@ def observe_status(
     expansion: Expansion,
     pairs: Pairs,
     gaps: Gaps | None,
+    refusal: tuple[Reason, str] | None,
     now: datetime,
 ) -> SubscriptionStatus:
     """Return the status; undecided pairs leave what was said before.
 
-    `gaps` is None while no feeder told.
+    `gaps` is None while no feeder told; `refusal` is what is wrong with the FeedSource.
     """
     before = subscription.status
     generation = subscription.metadata.generation
     covered = None if pairs.undecided else _judge_covered(subscription, expansion, pairs)
     verdicts: dict[ConditionType, Verdict | None] = {
-        ConditionType.ACCEPTED: yes(Reason.VALID),
+        ConditionType.ACCEPTED: no(*refusal) if refusal else yes(Reason.VALID),
         ConditionType.COVERED: covered,
         ConditionType.COMPLETE: _judge_complete(gaps),
         ConditionType.READY: covered,

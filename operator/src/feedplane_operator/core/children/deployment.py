@@ -15,6 +15,7 @@ from feedplane_api.names import (
     WORKER_CONFIG_DIR,
     WORKER_CONFIG_KEY,
 )
+from feedplane_api.sinks import FileSink, PostgresSink
 from feedplane_api.worker import config_hash
 from feedplane_operator.core.children.metadata import (
     child_metadata,
@@ -172,13 +173,11 @@ def _mounts(feed_source: FeedSource, worker: Worker) -> list[dict[str, Any]]:
     ]
     if worker.account.credentials_secret_ref:
         mounts.append({"name": "credentials", "mountPath": CREDENTIALS_DIR, "readOnly": True})
-    for sink in feed_source.spec.sinks:
-        volume = f"sink-{sink.name}"
-        if sink.postgres is not None:
-            path = f"{SINKS_DIR}/{sink.name}"
-            mounts.append({"name": volume, "mountPath": path, "readOnly": True})
-        elif sink.file is not None:
-            mounts.append({"name": volume, "mountPath": sink.file.path})
+    for name, _ in _databases(feed_source):
+        path = f"{SINKS_DIR}/{name}"
+        mounts.append({"name": f"sink-{name}", "mountPath": path, "readOnly": True})
+    for name, file in _files(feed_source):
+        mounts.append({"name": f"sink-{name}", "mountPath": file.path})
     return mounts
 
 
@@ -191,13 +190,11 @@ def _volumes(feed_source: FeedSource, worker: Worker) -> list[dict[str, Any]]:
     credentials = worker.account.credentials_secret_ref
     if credentials:
         volumes.append(_secret_volume("credentials", credentials.name))
-    for sink in feed_source.spec.sinks:
-        volume = f"sink-{sink.name}"
-        if sink.postgres is not None:
-            ref = sink.postgres.dsn_secret_ref
-            volumes.append(_secret_volume(volume, ref.name, ref.key))
-        elif sink.file is not None:
-            volumes.append({"name": volume, "emptyDir": {"sizeLimit": FILES_SIZE_LIMIT}})
+    for name, postgres in _databases(feed_source):
+        ref = postgres.dsn_secret_ref
+        volumes.append(_secret_volume(f"sink-{name}", ref.name, ref.key))
+    for name, _ in _files(feed_source):
+        volumes.append({"name": f"sink-{name}", "emptyDir": {"sizeLimit": FILES_SIZE_LIMIT}})
     return volumes
 
 
@@ -206,3 +203,12 @@ def _secret_volume(volume: str, secret: str, key: str | None = None) -> dict[str
     if key is not None:
         source["items"] = [{"key": key, "path": key}]
     return {"name": volume, "secret": source}
+
+
+def _databases(feed_source: FeedSource) -> list[tuple[str, PostgresSink]]:
+    sinks = feed_source.spec.sinks
+    return [(sink.name, sink.postgres) for sink in sinks if sink.postgres is not None]
+
+
+def _files(feed_source: FeedSource) -> list[tuple[str, FileSink]]:
+    return [(sink.name, sink.file) for sink in feed_source.spec.sinks if sink.file is not None]
