@@ -1,0 +1,34 @@
+"""`make bench`: every figure, one after the other, each in a process of its own."""
+
+import subprocess
+import sys
+
+import typer
+
+STEPS: dict[str, tuple[str, ...]] = {
+    "decode": ("tests.bench.decode",),
+    "book": ("tests.bench.book",),
+    "copy": ("tests.bench.copy",),
+    "throughput": ("tests.bench.throughput",),
+    "versus": ("tests.bench.versus_cryptofeed",),
+    "operator": ("tests.bench.operator_scale",),
+    "demo": ("tests.bench.demo",),
+}
+
+
+def main(only: list[str] | None = None) -> None:
+    """Run the named steps, or all of them; a failing step does not stop the next."""
+    failed = []
+    for name, command in STEPS.items():
+        if only and name not in only:
+            continue
+        print(f"== {name}", flush=True)
+        if subprocess.run([sys.executable, "-m", *command], check=False).returncode:
+            failed.append(name)
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    typer.run(main)
