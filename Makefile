@@ -45,9 +45,9 @@ gen: setup ## rewrite CRDs, the chart's CRDs and the reference pages from the mo
 	@$(RUN) python -m feedplane_api.crd --write
 	@$(RUN) python -m feedplane_feeder.reference --write
 
-bench: setup ## measure every figure; writes docs/results/*.json (needs a quiet machine)
+bench: setup ## measure every figure; writes docs/results/*.json (needs a quiet machine; ONLY=step)
 	@$(UV) sync -q --frozen --all-packages --group bench
-	@$(RUN) python -m tests.bench
+	@PYTHONPATH=tests/support $(RUN) python -m tests.bench $(if $(ONLY),--only $(ONLY))
 
 results: setup ## render docs/results/*.json into docs/results.md and check every quoted figure
 	@$(RUN) python -m tests.bench.render_results

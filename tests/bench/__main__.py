@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import Annotated
 
 import typer
 
@@ -16,7 +17,7 @@ STEPS: dict[str, tuple[str, ...]] = {
 }
 
 
-def main(only: list[str] | None = None) -> None:
+def main(only: Annotated[list[str] | None, typer.Option(help="Steps to run.")] = None) -> None:
     """Run the named steps, or all of them; a failing step does not stop the next."""
     failed = []
     for name, command in STEPS.items():
