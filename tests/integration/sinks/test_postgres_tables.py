@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -25,6 +27,7 @@ from feedplane_feeder.records import Gap, Metric, Quarantined, Record
 from feedplane_feeder.sinks import postgres_schema
 from feedplane_feeder.sinks.postgres import PostgresSink
 
+COLUMN = re.compile(r"^\| `(\w+)` \| (\w+) \|(.*)\|$", re.MULTILINE)
 PARTITIONED = {"trades", "bars", "book_deltas", "metrics"}
 plain_number = st.from_regex(r"(0|[1-9][0-9]{0,20})(\.[0-9]{1,18})?", fullmatch=True)
 
@@ -333,3 +336,23 @@ async def test_postgres_needs_no_right_to_create_once_all_is_there(
     await limited.close()
     await database.ask.execute(f"drop owned by {role}")
     await database.ask.execute(f"drop role {role}")
+
+
+async def test_reference_page_lists_every_column_as_it_is(
+    database: Any, sink: PostgresSink
+) -> None:
+    page = (Path(__file__).parents[3] / "docs/reference/tables.md").read_text()
+    told = set()
+    for section in page.split("\n### ")[1:]:
+        table = section.partition("\n")[0]
+        for name, kind, meaning in COLUMN.findall(section):
+            told.add((table, name, kind, "may be null" in meaning))
+    rows = await database.ask.fetch(
+        "select table_name, column_name, udt_name, is_nullable = 'YES' as nullable"
+        " from information_schema.columns where table_schema = 'feedplane'"
+    )
+    names = {"int8": "bigint", "int4": "integer", "bool": "boolean"}
+    assert told == {
+        (row[0], row[1], names.get(row["udt_name"], row["udt_name"]), row["nullable"])
+        for row in rows
+    }

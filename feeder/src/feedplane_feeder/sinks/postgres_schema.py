@@ -2,7 +2,8 @@
 
 Creation is idempotent and runs under an advisory lock, because several feeders start at once.
 Data tables become hypertables where TimescaleDB is there and their natural key holds a time that
-two copies of one record share; docs/decisions/0011-storage-keys.md says why `quotes` does not.
+two copies of one record share; docs/decisions/0004-natural-keys-and-hypertables.md says why
+`quotes` does not.
 """
 
 import re
