@@ -165,7 +165,7 @@ def build_process(config: WorkerConfig, options: RunOptions, settings: Settings)
     clock = SystemClock()
     metrics = Metrics(build_registry())
     api = _build_api(config, settings)
-    election = _build_election(config, settings, api, log)
+    election = _build_election(config, settings, api)
     rng = random.Random()  # noqa: S311 - jitter, not a secret
     loop_lag = LoopLag(metrics.event_loop_lag_seconds.labels(config.venue))
     outside = Outside(
@@ -240,11 +240,12 @@ def _build_api(config: WorkerConfig, settings: Settings) -> ClusterApi | None:
 
 
 def _build_election(
-    config: WorkerConfig, settings: Settings, api: ClusterApi | None, log: FieldLog
+    config: WorkerConfig, settings: Settings, api: ClusterApi | None
 ) -> LeaseElection | SoloElection:
     clock = SystemClock()
     if config.election is None or api is None:
         return SoloElection(config.account.name, clock=clock)
+    log = get_log("election", venue=config.venue, feed=config.feed_source.name)
     return LeaseElection(
         config.election, config.account, settings.pod_name, api=api, clock=clock, log=log
     )
