@@ -133,10 +133,6 @@ class LiveConnection:
         self.frames += sum(grown.values())
         return grown
 
-    def has_delivered(self, channel: Channel) -> bool:
-        """Tell whether a channel has delivered a good frame on this connection."""
-        return self.session.frame_counts().get(channel, 0) > 0
-
     async def close(self, *, unsubscribe: bool = False) -> None:
         """Hang up, on request after taking every channel back."""
         if not self.is_open or self._socket is None:

@@ -35,8 +35,12 @@ from feedplane_feeder.publisher import Publisher
 from feedplane_feeder.records import GapCause
 from feedplane_feeder.waiting import wait_for_event
 
-FIRST_FRAMES_SECONDS: Final = 3.0
-"""How long a new connection may take from the last acknowledgement to a frame on each channel."""
+OVERLAP_SECONDS: Final = 3.0
+"""How long both connections are read once the new one carries every channel.
+
+What the old one still has on its way was sent before the new one's first frames, so it must be
+given time to arrive; quotes have no numbers that would show it missing.
+"""
 HANDOVER_SECONDS: Final = 20.0
 POLL_SECONDS: Final = 0.1
 JITTER: Final = 0.05
@@ -212,13 +216,11 @@ class Supervisor:
         lost = [channel for channel in self.plan.channels if channel not in carried]
         if not lost and successor is not None:
             return
-        adapter, publisher = self._shared.adapter, self._shared.publisher
-        pairs = [(channel, adapter.instrument_id(channel.symbol)) for channel in lost]
-        publisher.interrupt(pairs, GapCause.DISCONNECT, now_ns)
+        self._interrupt(lost, GapCause.DISCONNECT)
         for channel in lost:
             self._shared.coverage.disconnected(channel, now_ns)
         self.last_error = connection.end or ""
-        publisher.meters.add_reconnect(Cause.LOST)
+        self._shared.publisher.meters.add_reconnect(Cause.LOST)
         self._log.warning(Event.SESSION_LOST, reason=connection.end)
 
     async def _connect(self, group: asyncio.TaskGroup) -> LiveConnection | None:
@@ -274,6 +276,8 @@ class Supervisor:
         self._successor = None
         if not successor.is_open:
             return
+        uncarried = [c for c in self.plan.channels if c not in successor.acknowledged]
+        self._interrupt(uncarried, GapCause.DISCONNECT)
         self._current = successor
         self._replace = None
         if cause in (Cause.AGE, Cause.VENUE):
@@ -293,11 +297,8 @@ class Supervisor:
             wanted = [channel for channel in self.plan.channels if not excluded(channel)]
             if all(channel in new.acknowledged for channel in wanted):
                 newest_ns = max(new.acknowledged.values(), default=0)
-                waited = clock.now_ns() - newest_ns >= int(FIRST_FRAMES_SECONDS * SECOND_NS)
-                delivering = all(
-                    new.has_delivered(channel) for channel in wanted if old.has_delivered(channel)
-                )
-                if not patient or waited or delivering:
+                overlapped = clock.now_ns() - newest_ns >= int(OVERLAP_SECONDS * SECOND_NS)
+                if not patient or not old.is_open or overlapped:
                     return
             await self._pause(POLL_SECONDS)
 
@@ -306,7 +307,15 @@ class Supervisor:
             return False
         return connection.pulse.is_mute(now_ns, self.config.stale_after_seconds * SECOND_NS)
 
+    def _interrupt(self, channels: Sequence[Channel], cause: GapCause) -> None:
+        shared = self._shared
+        pairs = [(channel, shared.adapter.instrument_id(channel.symbol)) for channel in channels]
+        shared.publisher.interrupt(pairs, cause, shared.clock.now_ns())
+
     def _demand(self, cause: Cause) -> None:
+        if cause in (Cause.MUTE, Cause.DEAD):
+            # Nothing says what it kept to itself, not even on channels too quiet to be missed yet.
+            self._interrupt(self.plan.channels, GapCause.STALE)
         self._replace = cause
         self._changed.set()
 
