@@ -74,10 +74,15 @@ def test_rotations_overlap_and_leave_no_gap(trial: Trial) -> None:
     assert all(before & after for before, after in pairwise(seen))
 
 
-def test_rotation_from_a_lagging_connection_leaves_no_gap(trial: Trial) -> None:
+def test_rotation_from_a_lagging_connection_leaves_no_gap(
+    make_trial: Callable[..., Trial],
+) -> None:
+    # Busy channels only: each of them delivers on the new connection long before the old one
+    # has delivered what came before.
+    trial = make_trial(symbols=["BTCUSDT"], channels=["trade", "quote"])
     with trial.feeder() as running:
         (old,) = trial.connections()
-        trial.venue.fault("delay", connection=old["id"], delay_seconds=1.0)
+        trial.venue.fault("delay", connection=old["id"], delay_seconds=1.5)
         trial.run_for(2)
         trial.venue.fault("rotate", market="spot", notice_seconds=8)
         trial.run_for(10)
@@ -206,11 +211,11 @@ def test_skipped_numbers_are_named_to_the_number(trial: Trial) -> None:
 
 def test_corrupt_frames_are_quarantined_and_named(trial: Trial) -> None:
     with trial.feeder() as running:
-        trial.venue.fault("corrupt", probability=0.01, seconds=3)
+        trial.venue.fault("corrupt", probability=0.002, seconds=3)
         trial.run_for(6)
         trial.end(running)
     trial.check_complete()
-    assert set(trial.causes()) <= {"sequence", "malformed"}
+    assert set(trial.causes()) == {"malformed"}
     (quarantined,) = trial.fetch("select count(*) from feedplane.quarantine")
     assert quarantined["count"] > 0
 
