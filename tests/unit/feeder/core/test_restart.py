@@ -118,3 +118,22 @@ def test_seen_channels_are_judged_once() -> None:
     assert seen.first_records(records) == {}
     seen.forget()
     assert set(seen.first_records(records)) == set(first)
+
+
+@pytest.mark.parametrize(
+    ("early", "late"),
+    [
+        pytest.param(make_trade(1), make_trade(2), id="trades by id"),
+        pytest.param(make_quote(1), make_quote(2), id="quotes by sequence"),
+        pytest.param(make_bar(1, version=9), make_bar(2), id="bars by open time"),
+        pytest.param(make_delta(1, 4), make_delta(2, 5), id="deltas by last update"),
+        pytest.param(
+            Metric(INSTRUMENT, "funding", 1, 9, "1"),
+            Metric(INSTRUMENT, "funding", 2, 8, "1"),
+            id="metrics by time",
+        ),
+    ],
+)
+def test_seen_channels_find_the_earliest_record(early: Record, late: Record) -> None:
+    for records in ([early, late], [late, early]):
+        assert list(SeenChannels().first_records(records).values()) == [early]
