@@ -37,6 +37,8 @@ from feedplane_feeder.supervisor import Supervisor, Surroundings
 from feedplane_feeder.waiting import wait_for_event
 
 SWEEP_SECONDS: Final = 0.5
+VERDICT_SWEEPS: Final = 4
+"""The verdict on one's own health is looked at every so many sweeps."""
 FIRST_LISTING_SECONDS: Final = 5.0
 """How long to wait for the venue's list before named symbols are taken on trust."""
 CONNECTIONS_STOP_SECONDS: Final = 5.0
@@ -107,6 +109,7 @@ class Live:
         self._listed_ns = 0
         self._planned = False
         self._refresh = asyncio.Event()
+        self._verdict = ""
         self._started_ns = outside.clock.now_ns()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -279,9 +282,25 @@ class Live:
                 supervisor.change(plan, self._limits, self._config.session)
 
     async def _sweep_regularly(self) -> None:
+        sweeps = 0
         while True:
             await self._clock.sleep(SWEEP_SECONDS)
             self._sweep(self._clock.now_ns())
+            sweeps += 1
+            if sweeps % VERDICT_SWEEPS == 0:
+                self._judge()
+
+    def _judge(self) -> None:
+        health = self.status().health
+        self._meters.set_healthy(healthy=health.healthy)
+        if health.reason != self._verdict:
+            self._verdict = health.reason
+            self._log.info(
+                Event.HEALTH_CHANGED,
+                healthy=health.healthy,
+                reason=health.reason,
+                detail=health.message,
+            )
 
     def _sweep(self, now_ns: int) -> None:
         self._publisher.sweep(now_ns)

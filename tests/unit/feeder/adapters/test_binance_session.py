@@ -1,0 +1,188 @@
+import json
+from typing import Any
+
+import pytest
+
+from feedplane_api.worker import Limits
+from feedplane_feeder.adapters import binance_spot, binance_usdm
+from feedplane_feeder.adapters.binance_session import (
+    ANSWER_WITHIN_NS,
+    STREAMS_PER_MESSAGE,
+    WINDOW_NS,
+    BinanceSession,
+)
+from feedplane_feeder.core.ports import Channel, ConnectionPlan
+from feedplane_feeder.core.wanted import tighten
+
+TRADE = Channel("BTCUSDT", "trade")
+QUOTE = Channel("BTCUSDT", "quote")
+BOOK = Channel("ETHUSDT", "book")
+SECOND = 1_000_000_000
+
+
+def session(*channels: Channel, per_second: int | None = None) -> BinanceSession:
+    adapter = binance_spot.ADAPTER
+    limits = tighten(adapter.capabilities.limits, Limits(control_messages_per_second=per_second))
+    plan = ConnectionPlan(key="stream-0", url="", channels=channels)
+    made = adapter.session(plan, limits)
+    made.opened(0)
+    return made
+
+
+def sent(made: BinanceSession, now_ns: int = 0) -> list[dict[str, Any]]:
+    return [json.loads(outgoing.text) for outgoing in made.due(now_ns).outgoing]
+
+
+def answer(made: BinanceSession, number: int, **body: object) -> Any:
+    return made.receive([json.dumps({"id": number, "result": None, **body}).encode()], 1)
+
+
+def refuse(made: BinanceSession, number: int | None) -> Any:
+    body = {"code": 2, "msg": "no", **({} if number is None else {"id": number})}
+    return made.receive([json.dumps(body).encode()], 1)
+
+
+def test_session_before_it_is_open_sends_nothing() -> None:
+    plan = ConnectionPlan(key="stream-0", url="", channels=(TRADE,))
+    adapter = binance_spot.ADAPTER
+    assert adapter.session(plan, adapter.capabilities.limits).due(0).outgoing == []
+
+
+def test_session_opened_subscribes_all_and_matches_the_answer() -> None:
+    made = session(TRADE, BOOK)
+    (message,) = sent(made)
+    assert message == {
+        "method": "SUBSCRIBE",
+        "params": ["btcusdt@aggTrade", "ethusdt@depth@100ms"],
+        "id": 1,
+    }
+    assert answer(made, 1).acknowledged == [TRADE, BOOK]
+    assert made.due(0).again_ns is None
+
+
+def test_session_opened_again_starts_over() -> None:
+    made = session(TRADE)
+    sent(made)
+    made.opened(SECOND)
+    (message,) = sent(made, SECOND)
+    assert (message["method"], message["id"]) == ("SUBSCRIBE", 2)
+
+
+def test_many_channels_go_out_in_batches_within_the_limit() -> None:
+    channels = [Channel(f"S{number}", "trade") for number in range(5 * STREAMS_PER_MESSAGE)]
+    made = session(*channels)
+    due = made.due(0)
+    assert len(due.outgoing) == 3  # five a second, two kept for pongs
+    assert due.again_ns == WINDOW_NS
+    assert made.due(WINDOW_NS - 1).outgoing == []
+    assert len(made.due(WINDOW_NS).outgoing) == 2
+
+
+def test_tightest_limit_still_sends() -> None:
+    assert len(sent(session(TRADE, per_second=1))) == 1
+
+
+def test_wanted_difference_goes_out_and_the_rest_stays() -> None:
+    made = session(TRADE, QUOTE)
+    sent(made)
+    answer(made, 1)
+    made.want([QUOTE, BOOK])
+    assert [(each["method"], each["params"]) for each in sent(made)] == [
+        ("UNSUBSCRIBE", ["btcusdt@aggTrade"]),
+        ("SUBSCRIBE", ["ethusdt@depth@100ms"]),
+    ]
+    assert answer(made, 2).acknowledged == []
+    assert answer(made, 3).acknowledged == [BOOK]
+    assert set(made.frame_counts()) == {QUOTE, BOOK}
+
+
+def test_resubscription_is_for_one_channel_alone() -> None:
+    made = session(TRADE, QUOTE)
+    sent(made)
+    made.resubscribe(QUOTE)
+    made.resubscribe(BOOK)
+    assert [(each["method"], each["params"]) for each in sent(made)] == [
+        ("UNSUBSCRIBE", ["btcusdt@bookTicker"]),
+        ("SUBSCRIBE", ["btcusdt@bookTicker"]),
+    ]
+
+
+def test_unanswered_request_is_asked_again() -> None:
+    made = session(TRADE)
+    assert made.due(0).outgoing
+    assert made.due(1).again_ns == ANSWER_WITHIN_NS
+    (message,) = sent(made, ANSWER_WITHIN_NS)
+    assert message["id"] == 2
+    assert answer(made, 1).acknowledged == []
+    assert answer(made, 2).acknowledged == [TRADE]
+
+
+def test_unanswered_request_for_what_is_not_meant_any_more_is_dropped() -> None:
+    made = session(TRADE, QUOTE)
+    sent(made)
+    made.want([TRADE])
+    sent(made)
+    made.want([TRADE, QUOTE])
+    messages = sent(made, 2 * SECOND) + sent(made, 3 * ANSWER_WITHIN_NS)
+    assert [each["method"] for each in messages] == ["SUBSCRIBE", "SUBSCRIBE", "SUBSCRIBE"]
+
+
+def test_refused_batch_is_halved_until_the_culprit_stands_alone() -> None:
+    made = session(TRADE, QUOTE, BOOK)
+    sent(made)
+    assert refuse(made, 1).refusals == []
+    first, second = sent(made)
+    assert sorted(first["params"] + second["params"]) == [
+        "btcusdt@aggTrade",
+        "btcusdt@bookTicker",
+        "ethusdt@depth@100ms",
+    ]
+    alone = first if len(first["params"]) == 1 else second
+    (refusal,) = refuse(made, alone["id"]).refusals
+    assert (refusal.reason, refusal.message) == ("VenueRefused", "no")
+
+
+def test_refusal_without_an_id_answers_the_oldest_request() -> None:
+    made = session(TRADE)
+    assert refuse(made, None).refusals == []
+    sent(made)
+    assert [refusal.channel for refusal in refuse(made, None).refusals] == [TRADE]
+
+
+def test_refusal_as_bare_text_is_kept() -> None:
+    made = session(TRADE)
+    sent(made)
+    (refusal,) = made.receive([b'{"error":"why","id":1}'], 1).refusals
+    assert refusal.message == "why"
+
+
+def test_goodbye_takes_every_channel_back() -> None:
+    made = session(TRADE, QUOTE)
+    made.unsubscribe_all()
+    (message,) = sent(made)
+    assert message["method"] == "UNSUBSCRIBE"
+    assert len(message["params"]) == 2
+
+
+def test_good_frames_are_counted_per_channel() -> None:
+    made = session(TRADE, QUOTE)
+    data = b'{"a":1,"p":"1","q":"1","f":1,"l":1,"T":1672515782136,"m":true}'
+    good = b'{"stream":"btcusdt@aggTrade","data":%s}' % data
+    made.receive([good, good, good.replace(b'"1"', b'"x"')], 1)
+    assert made.frame_counts() == {TRADE: 2, QUOTE: 0}
+
+
+def test_streams_of_the_derivatives_market_are_split_by_prefix() -> None:
+    adapter = binance_usdm.ADAPTER
+    channels = [TRADE, QUOTE, BOOK, Channel("BTCUSDT", "bar-1m")]
+    plans = adapter.connections(channels, (), adapter.endpoints, adapter.capabilities.limits)
+    assert {plan.url: {c.name for c in plan.channels} for plan in plans} == {
+        "wss://fstream.binance.com/market/stream": {"trade", "bar-1m"},
+        "wss://fstream.binance.com/public/stream": {"quote", "book"},
+    }
+
+
+@pytest.mark.parametrize("name", ["bar-1m", "bar-1M"])
+def test_bar_streams_keep_the_case_of_their_interval(name: str) -> None:
+    (message,) = sent(session(Channel("BTCUSDT", name)))
+    assert message["params"] == [f"btcusdt@kline_{name[4:]}"]
