@@ -362,3 +362,20 @@ def test_trades_in_any_batches_are_there_once_or_named(numbers: list[int], size:
     assert named.isdisjoint(ids)
     if numbers:
         assert named.union(ids) == set(range(numbers[0], max(numbers) + 1))
+
+
+def test_unreadable_quote_leaves_a_gap_over_the_whole_read() -> None:
+    tape = Tape("venue")
+    tape.take([quote(1, ts_event=100)], 1)
+    tape.interrupt(QUOTE, ID, GapCause.MALFORMED, 2)
+    assert tape.take([quote(2, ts_event=200), quote(4, ts_event=400)], 2).gaps == []
+    (gap,) = tape.take([quote(5, ts_event=500)], 3).gaps
+    assert (gap.cause, gap.from_ts, gap.to_ts) == ("malformed", 100, 500)
+
+
+def test_unreadable_last_quote_is_named_on_closing() -> None:
+    tape = Tape("venue")
+    tape.take([quote(1, ts_event=100)], 1)
+    tape.interrupt(QUOTE, ID, GapCause.MALFORMED, 2)
+    (gap,) = tape.sweep(900, closing=True).gaps
+    assert (gap.cause, gap.from_ts, gap.to_ts) == ("malformed", 100, 900)

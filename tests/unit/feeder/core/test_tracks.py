@@ -1,9 +1,13 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from feedplane_feeder.core.sequence import GRACE_NS, Place
-from feedplane_feeder.core.tracks import SEQUENCE, SLOW, NumberedTrack, Track
-from feedplane_feeder.records import Trade
+from feedplane_feeder.core.tracks import SEQUENCE, SLOW, NumberedTrack, QuoteTrack, Track
+from feedplane_feeder.records import GapCause, Trade
+
+MALFORMED = GapCause.MALFORMED.value
+DISCONNECT = GapCause.DISCONNECT.value
 
 
 def trade(number: int) -> Trade:
@@ -97,3 +101,42 @@ def test_track_of_any_arrivals_lets_each_through_once_in_order(arrivals: list[in
     passed += released(track)
     assert passed == sorted(set(passed))
     assert set(passed) == {number for number in arrivals if number >= arrivals[0]}
+
+
+@pytest.mark.parametrize(
+    ("cause", "ts_recv", "ends"),
+    [
+        pytest.param(DISCONNECT, 100, True, id="the first quote of a new connection"),
+        pytest.param(MALFORMED, 100, False, id="a quote read together with the bad frame"),
+        pytest.param(MALFORMED, 101, True, id="a quote of the next read"),
+    ],
+)
+def test_quote_track_doubt_ends_with_a_later_quote(cause: str, ts_recv: int, ends: bool) -> None:
+    track = QuoteTrack()
+    track.interrupt(cause, 100)
+    assert track.ends_doubt(ts_recv) is ends
+
+
+def test_quote_track_without_interruption_has_no_doubt() -> None:
+    assert not QuoteTrack().ends_doubt(1)
+
+
+def test_quote_track_second_interruption_keeps_where_doubt_began() -> None:
+    track = QuoteTrack()
+    track.ts_event = 50
+    track.interrupt(MALFORMED, 60)
+    track.ts_event = 60
+    track.interrupt(DISCONNECT, 70)
+    assert (track.stood_at, track.cause, track.since) == (50, DISCONNECT, 70)
+
+
+def test_holes_of_one_read_share_its_cause() -> None:
+    track = NumberedTrack()
+    track.place(0, 1, trade(1), 0)
+    track.interrupt(MALFORMED, 10)
+    for number in (3, 5):
+        track.place(number - 1, number, trade(number), 10)
+    track.place(6, 7, trade(7), 11)
+    track.place(8, 9, trade(9), 12)
+    holes = track.sequence.expire(12, everything=True)
+    assert [hole.cause for hole in holes] == [MALFORMED, MALFORMED, MALFORMED, SEQUENCE]
