@@ -22,9 +22,8 @@ POD = "feedplane.dev/feed-source=binance-spot,feedplane.dev/account=main"
 
 def test_tape_is_complete_through_every_fault(release: Release, feeds: None) -> None:
     rng = random.Random(20)  # noqa: S311 - which connection is cut, the same each time
-    release.wait_condition("feedsource", "binance-spot", "Ready")
-    wanted = wanted_channels(release)
     with release.venue() as venue:
+        wanted = want_everything(release, venue)
         venue.ask("/violations", method="DELETE")
         venue.ask("/rate", {"spot": RATE})
         time.sleep(5)
@@ -39,7 +38,7 @@ def test_tape_is_complete_through_every_fault(release: Release, feeds: None) -> 
         violations = venue.ask("/violations")
     assert violations == []
     assert [verdict for verdict in verdicts if not verdict.complete] == []
-    assert sum(verdict.kept for verdict in verdicts) > 100_000
+    assert sum(verdict.kept for verdict in verdicts) > 150_000
 
 
 def kill_feeder(release: Release) -> None:
@@ -112,7 +111,33 @@ def judge_now(release: Release, venue: VenueAdmin, wanted: dict[str, list[str]])
         return asyncio.run(judge(release.dsn(port), venue.url, "spot", "BINANCE-SPOT", wanted))
 
 
-def wanted_channels(release: Release) -> dict[str, list[str]]:
-    """Return the should-list of the spot feed as the referee takes it."""
-    spec = release.get("subscription", "majors")["spec"]
-    return dict.fromkeys(("trade", "quote", "book", "bar-1m"), spec["instruments"])
+def want_everything(release: Release, venue: VenueAdmin) -> dict[str, list[str]]:
+    """Subscribe to all the spot market says, so that all of its rate passes the feeder."""
+    release.wait_condition("feedsource", "binance-spot", "Ready")
+    channels = ["trade", "quote", "book", "bar-1m"]
+    release.apply(
+        {
+            "apiVersion": "feedplane.dev/v1alpha1",
+            "kind": "Subscription",
+            "metadata": {"name": "everything"},
+            "spec": {
+                "feedSourceRef": {"name": "binance-spot"},
+                "selector": {"include": ["*"]},
+                "channels": channels,
+            },
+        }
+    )
+    truth = venue.ask("/truth")
+    symbols = sorted({row["symbol"] for row in truth if row["market"] == "spot"})
+    release.wait(
+        lambda: (
+            release.get("subscription", "everything")
+            .get("status", {})
+            .get("coverage", {})
+            .get("live")
+            == len(symbols) * len(channels)
+        ),
+        60,
+        lambda: "every channel live\n" + release.describe("subscription", "everything"),
+    )
+    return dict.fromkeys(channels, symbols)
