@@ -37,6 +37,7 @@ from feedplane_feeder.supervisor import Supervisor, Surroundings
 from feedplane_feeder.waiting import wait_for_event
 
 SWEEP_SECONDS: Final = 0.5
+RELIST_NS: Final = 10 * SECOND_NS
 VERDICT_SWEEPS: Final = 4
 """The verdict on one's own health is looked at every so many sweeps."""
 FIRST_LISTING_SECONDS: Final = 5.0
@@ -308,6 +309,8 @@ class Live:
             supervisor.sweep(now_ns)
         found = self._coverage.sweep(now_ns, self._config.session.stale_after_seconds * SECOND_NS)
         self._publisher.interrupt(self._identified(found.stale), GapCause.STALE, now_ns)
+        if found.stale and now_ns - self._listed_ns > RELIST_NS:
+            self._refresh.set()  # what went silent may have been halted
         self._log_channels(Event.CHANNEL_STALE, found.stale)
         self._log_channels(Event.CHANNEL_RECOVERED, found.recovered)
         for channel in found.resubscribe:

@@ -28,7 +28,11 @@ CLOSE_TIMEOUT_SECONDS = 1.0
 
 def read_client(market: Market, request: web.Request) -> Client:
     """Read who asks from a request."""
-    account = request.headers.get("X-MBX-APIKEY") or request.query.get("account", "")
+    account = (
+        request.headers.get("X-MBX-APIKEY")
+        or request.headers.get("X-Feedplane-Account")
+        or request.query.get("account", "")
+    )
     return Client(
         market_name=market,
         account=account,
