@@ -27,6 +27,10 @@ from feedplane_feeder.transports.handshake import (
 )
 
 READ_BUFFER_BYTES: Final = 128 * 1024
+CONTROL_BYTES: Final = 125
+"""The longest payload of a ping, pong or close. Source: RFC 6455 section 5.5."""
+FRAMES_AT_ONCE: Final = 256
+"""A read of megabytes is handed over in parts that fit the processor's cache (measured)."""
 
 
 class PicowsConnection(WSListener):
@@ -49,18 +53,13 @@ class PicowsConnection(WSListener):
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Collect frames and hand them over with the last one of a read."""
-        kind = frame.msg_type
-        if kind == WSMsgType.TEXT and frame.fin and not self._fragments:
+        # Control frames are small by the protocol, so what is larger need not be asked what it
+        # is: that question costs more than the rest of this method.
+        if frame.payload_size > CONTROL_BYTES and frame.fin and not self._fragments:
             self._frames.append(frame.get_payload_as_bytes())
-        elif kind == WSMsgType.PING:
-            transport.send_pong(frame.get_payload_as_bytes())
-        elif kind == WSMsgType.CLOSE:
-            self._reason = f"closed by the venue: {int(frame.get_close_code().value)}"
-            transport.send_close(frame.get_close_code())
-            transport.disconnect()
-        elif kind != WSMsgType.PONG:
-            self._collect_fragment(frame)
-        if frame.last_in_buffer:
+        else:
+            self._take_rare(transport, frame)
+        if frame.last_in_buffer or len(self._frames) >= FRAMES_AT_ONCE:
             self.last_read_ns = self._clock.now_ns()
             if self._frames:
                 frames, self._frames = self._frames, []
@@ -103,11 +102,19 @@ class PicowsConnection(WSListener):
         except (TimeoutError, WSError, OSError):
             transport.disconnect(False)
 
-    def _collect_fragment(self, frame: WSFrame) -> None:
-        self._fragments.append(frame.get_payload_as_bytes())
-        if frame.fin:
-            self._frames.append(b"".join(self._fragments))
-            self._fragments = []
+    def _take_rare(self, transport: WSTransport, frame: WSFrame) -> None:
+        kind = frame.msg_type
+        if kind == WSMsgType.PING:
+            transport.send_pong(frame.get_payload_as_bytes())
+        elif kind == WSMsgType.CLOSE:
+            self._reason = f"closed by the venue: {int(frame.get_close_code().value)}"
+            transport.send_close(frame.get_close_code())
+            transport.disconnect()
+        elif kind != WSMsgType.PONG:
+            self._fragments.append(frame.get_payload_as_bytes())
+            if frame.fin:
+                self._frames.append(b"".join(self._fragments))
+                self._fragments = []
 
 
 class PicowsTransport:
