@@ -143,9 +143,7 @@ class Server:
 
 def path_of(kind: str, namespace: str = "", name: str = "") -> str:
     """Return the path of an object or a list."""
-    if kind == "Pod":
-        api_version, plural = "v1", "pods"
-    elif kind == "ClusterRole":
+    if kind == "ClusterRole":
         api_version, plural = "rbac.authorization.k8s.io/v1", "clusterroles"
     elif kind == "ClusterRoleBinding":
         api_version, plural = "rbac.authorization.k8s.io/v1", "clusterrolebindings"

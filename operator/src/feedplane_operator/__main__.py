@@ -22,6 +22,7 @@ from feedplane_operator.feeders import Poller
 from feedplane_operator.handlers import build_registry, build_settings
 from feedplane_operator.health import Health
 from feedplane_operator.leader import Election
+from feedplane_operator.lister import Lister
 from feedplane_operator.log import get_log, setup_logging
 from feedplane_operator.metrics import LEADER
 from feedplane_operator.observe import Observer
@@ -78,13 +79,16 @@ async def run(settings: Settings) -> None:
             beat=partial(health.beat, "leader election"),
         )
         acting = _Acting(settings, cluster, state)
-        registry = build_registry(state.cache, state.controller, state.observer, state.listed)
+        lister = Lister(cluster, state.cache, state.controller, state.observer, settings.namespaces)
+        registry = build_registry(state.cache, state.controller, lister)
         await _await_kinds(cluster)
         try:
             async with asyncio.TaskGroup() as group:
                 leading = group.create_task(_lead(settings, election, acting))
                 stop = asyncio.Event()
-                group.create_task(_watch(settings, registry, health, stop))
+                _stop_on_signals(stop)
+                group.create_task(lister.run(state.listed))
+                group.create_task(_watch(settings, registry, state, stop))
                 group.create_task(_stop_in_order(stop, leading, election))
         except* _Stopped:
             pass
@@ -134,7 +138,6 @@ class _Acting:
         # Before everything was listed, what is not known yet would look deleted.
         await state.listed.wait()
         beat = partial(state.health.beat, "poller")
-        await self._poller.list_first()
         state.health.watch_queue(state.queue.age_seconds)
         async with asyncio.TaskGroup() as group:
             group.create_task(state.controller.run(self._applier))
@@ -152,6 +155,11 @@ async def _lead(settings: Settings, election: Election, acting: _Acting) -> None
         group.create_task(acting.run())
 
 
+def _stop_on_signals(stop: asyncio.Event) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+
 async def _stop_in_order(
     stop: asyncio.Event, leading: asyncio.Task[None], election: Election
 ) -> None:
@@ -166,17 +174,18 @@ async def _stop_in_order(
 async def _watch(
     settings: Settings,
     registry: kopf.OperatorRegistry,
-    health: Health,
+    state: _State,
     stop: asyncio.Event,
 ) -> None:
+    # The watches begin where the lists end; what they list again is known already.
+    await state.listed.wait()
     ready = asyncio.Event()
 
     async def say_ready() -> None:
         await ready.wait()
-        health.ready = True
+        state.health.ready = True
         # kopf has its own handlers by now, which would end the watches first and the writes last.
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        _stop_on_signals(stop)
 
     async with asyncio.TaskGroup() as group:
         waiting = group.create_task(say_ready())

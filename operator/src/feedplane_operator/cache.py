@@ -4,8 +4,8 @@ The newest version of an object wins, whichever way it came, so a write is seen 
 reconcile before its watch event arrives. Must not know what any of it means.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Final, NamedTuple
 
 from feedplane_api.names import (
     LABEL_ACCOUNT,
@@ -22,6 +22,12 @@ Feed = tuple[str, str]
 """Namespace and name of a FeedSource."""
 
 
+class _Pod(NamedTuple):
+    worker: str
+    view: PodView
+    version: int
+
+
 class Cache:
     """Objects by where they live, and by the FeedSource they belong to."""
 
@@ -29,7 +35,7 @@ class Cache:
         self._objects: dict[Ref, Manifest] = {}
         self._children: dict[Feed, dict[Ref, Manifest]] = {}
         self._referring: dict[Feed, set[Ref]] = {}
-        self._pods: dict[Feed, dict[str, tuple[str, PodView]]] = {}
+        self._pods: dict[Feed, dict[str, _Pod]] = {}
 
     def put(self, obj: Manifest) -> bool:
         """Take an object in unless a newer version of it is known; return whether it was new."""
@@ -66,6 +72,35 @@ class Cache:
         if feed is not None:
             _discard(self._pods, feed, obj["metadata"]["name"])
 
+    def drop_missing(
+        self, kind: str, namespace: str, listed: Collection[Ref], version: int
+    ) -> list[Manifest]:
+        """Forget what a list does not have though it is older than the list; return it.
+
+        An empty namespace stands for all of them.
+        """
+        if kind == "Pod":
+            self._drop_missing_pods(namespace, listed, version)
+            return []
+        missing = [
+            obj
+            for ref, obj in self._objects.items()
+            if ref.kind == kind
+            and ref not in listed
+            and namespace in ("", ref.namespace)
+            and version_of(obj) <= version
+        ]
+        for obj in missing:
+            self.drop(ref_of(obj))
+        return missing
+
+    def _drop_missing_pods(self, namespace: str, listed: Collection[Ref], version: int) -> None:
+        for feed, pods in list(self._pods.items()):
+            for name, pod in list(pods.items()):
+                listing = Ref("Pod", feed[0], name) in listed or pod.version > version
+                if namespace in ("", feed[0]) and not listing:
+                    _discard(self._pods, feed, name)
+
     def get(self, ref: Ref) -> Manifest | None:
         """Return an object, or None."""
         return self._objects.get(ref)
@@ -97,8 +132,8 @@ class Cache:
     def pods(self, feed: Feed) -> dict[str, tuple[PodView, ...]]:
         """Return the Pods of a FeedSource by worker, newest first."""
         workers: dict[str, list[PodView]] = {}
-        for worker, pod in self._pods.get(feed, {}).values():
-            workers.setdefault(worker, []).append(pod)
+        for pod in self._pods.get(feed, {}).values():
+            workers.setdefault(pod.worker, []).append(pod.view)
         return {
             worker: tuple(sorted(pods, key=_youth, reverse=True))
             for worker, pods in workers.items()
@@ -114,10 +149,11 @@ class Cache:
         worker = worker_name(feed[1], labels.get(LABEL_ACCOUNT, ""), int(shard))
         pods = self._pods.setdefault(feed, {})
         known = pods.get(view.name)
-        if known is not None and known[1] == view:
+        version = version_of(obj)
+        if known is not None and known.version > version:
             return False
-        pods[view.name] = (worker, view)
-        return True
+        pods[view.name] = _Pod(worker, view, version)
+        return known is None or known.view != view
 
 
 def feed_of(obj: Manifest) -> Feed | None:
@@ -144,9 +180,7 @@ def parse_all(objects: Iterable[Manifest], kind: str, api_version: str) -> list[
 
 
 def _is_newer(obj: Manifest, known: Manifest) -> bool:
-    if obj["metadata"].get("uid") != known["metadata"].get("uid"):
-        # Another object of the name: the later one was made later.
-        return version_of(obj) > version_of(known)
+    # Of two objects of one name, the one made later has the greater version as well.
     return version_of(obj) > version_of(known)
 
 

@@ -43,6 +43,7 @@ PATHS: Final[Mapping[str, tuple[str, str]]] = {
     "Event": ("events.k8s.io/v1", "events"),
     "CoreEvent": ("v1", "events"),
     "Lease": ("coordination.k8s.io/v1", "leases"),
+    "Pod": ("v1", "pods"),
     "NetworkPolicy": ("networking.k8s.io/v1", "networkpolicies"),
     "PodDisruptionBudget": ("policy/v1", "poddisruptionbudgets"),
     "Role": ("rbac.authorization.k8s.io/v1", "roles"),
@@ -72,14 +73,10 @@ class Cluster:
             return frozenset()
         return frozenset(entry["name"] for entry in found.get("resources", ()))
 
-    async def list(
+    async def pages(
         self, kind: str, namespace: str = "", *, labels: str = "", fields: str = ""
-    ) -> tuple[list[Manifest], str]:
-        """Return the objects of a kind, page by page, and the version of the list.
-
-        An empty namespace lists all of them.
-        """
-        items: list[Manifest] = []
+    ) -> AsyncIterator[tuple[list[Manifest], str]]:
+        """Yield the objects of a kind page by page, each with the version of the list."""
         params: dict[str, Any] = {"limit": PAGE}
         if labels:
             params["label_selector"] = labels
@@ -88,11 +85,21 @@ class Cluster:
         path = _path(kind, namespace)
         while True:
             page = await self._request("get", path, **params)
-            items += page.get("items", ())
-            token = page["metadata"].get("continue")
-            if not token:
-                return items, page["metadata"].get("resourceVersion", "0")
-            params["query_params"] = [("continue", token)]
+            metadata = page["metadata"]
+            yield list(page.get("items") or ()), metadata.get("resourceVersion", "0")
+            if not metadata.get("continue"):
+                return
+            params["query_params"] = [("continue", metadata["continue"])]
+
+    async def list(
+        self, kind: str, namespace: str = "", *, labels: str = "", fields: str = ""
+    ) -> tuple[list[Manifest], str]:
+        """Return the objects of a kind and the version of the list.
+
+        An empty namespace lists all of them.
+        """
+        found = [page async for page in self.pages(kind, namespace, labels=labels, fields=fields)]
+        return [item for items, _ in found for item in items], found[0][1]
 
     async def apply(self, manifest: Manifest, *, force: bool) -> Manifest:
         """Apply an object on the server's side under our one field manager.

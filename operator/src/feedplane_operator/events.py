@@ -26,6 +26,7 @@ class LogEvent(StrEnum):
     FEEDER_REACHED = "feeder.reached"
     POLL_FAILED = "poll.failed"
     KINDS_AWAITED = "kinds.awaited"
+    LIST_FAILED = "list.failed"
     GHOST_DROPPED = "ghost.dropped"
 
 

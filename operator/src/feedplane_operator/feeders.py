@@ -22,12 +22,12 @@ from feedplane_api.names import (
     worker_name,
 )
 from feedplane_api.worker import FeederStatus, Listing
-from feedplane_operator.cache import Cache, Feed, feed_of, parse_all, version_of
+from feedplane_operator.cache import Cache, Feed, feed_of, parse_all
 from feedplane_operator.clock import monotonic_seconds
 from feedplane_operator.cluster import Cluster
 from feedplane_operator.controller import Controller
 from feedplane_operator.core.observed import FeederView
-from feedplane_operator.core.plan import Manifest, Ref, ref_of
+from feedplane_operator.core.plan import Manifest, ref_of
 from feedplane_operator.core.pods import PodView
 from feedplane_operator.errors import ClusterError
 from feedplane_operator.events import LogEvent
@@ -39,7 +39,6 @@ ANSWER_SECONDS: Final = 3.0
 QUESTIONS_AT_ONCE: Final = 32
 MISSES_ALLOWED: Final = 2
 """So many questions in a row may stay unanswered before the last report is put aside."""
-LEASES_RETRY_SECONDS: Final = 1.0
 LISTING_SECONDS: Final = 60.0
 FIGURES_SECONDS: Final = 30.0
 """Rate and lag alone are worth a reconcile this often."""
@@ -86,16 +85,12 @@ class Poller:
                 beat()
                 await asyncio.sleep(max(0.0, started + every_seconds - monotonic_seconds()))
 
-    async def list_first(self) -> None:
-        """List the Leases, which no watch does; before that each would look deleted."""
-        while True:
-            if await self._list_leases():
-                return
-            await asyncio.sleep(LEASES_RETRY_SECONDS)
-
     async def look(self, session: aiohttp.ClientSession) -> None:
         """Look at everything once."""
-        await self._list_leases()
+        try:
+            await self._list_leases()
+        except ClusterError as error:
+            _LOG.warning(LogEvent.POLL_FAILED, error=error)
         feeds = [
             (obj["metadata"]["namespace"], obj["metadata"]["name"])
             for obj in self._cache.resources(Kind.FEED_SOURCE)
@@ -106,19 +101,16 @@ class Poller:
                 if self._cache.children(feed):
                     group.create_task(self._look_at(session, feed))
 
-    async def _list_leases(self) -> bool:
+    async def _list_leases(self) -> None:
         labels = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
         for scope in self._scopes:
-            try:
-                found, version = await self._cluster.list("Lease", scope, labels=labels)
-            except ClusterError as error:
-                _LOG.warning(LogEvent.POLL_FAILED, error=error)
-                return False
+            found, version = await self._cluster.list("Lease", scope, labels=labels)
             leases = parse_all(found, "Lease", "coordination.k8s.io/v1")
             for lease in leases:
                 self._take_lease(lease)
-            self._drop_leases({ref_of(lease) for lease in leases}, scope, int(version))
-        return True
+            listed = {ref_of(lease) for lease in leases}
+            for gone in self._cache.drop_missing("Lease", scope, listed, int(version)):
+                self._controller.saw(gone)
 
     def _take_lease(self, lease: Manifest) -> None:
         known = self._cache.get(ref_of(lease))
@@ -130,15 +122,6 @@ class Poller:
         relabelled = known["metadata"].get("labels") != lease["metadata"].get("labels")
         if feed is not None and (moved or relabelled):
             self._controller.ask_feed(feed)
-
-    def _drop_leases(self, listed: set[Ref], scope: str, version: int) -> None:
-        for ref in self._cache.refs("Lease"):
-            known = self._cache.get(ref)
-            if ref in listed or known is None or (scope and ref.namespace != scope):
-                continue
-            # One made after the list was read is not missing from it.
-            if version_of(known) <= version and self._cache.drop(ref):
-                self._controller.saw(known)
 
     async def _look_at(self, session: aiohttp.ClientSession, feed: Feed) -> None:
         pods = self._cache.pods(feed)

@@ -4,7 +4,6 @@ Every handler does the same two things: tell the cache, ask for a reconcile. The
 daemons or change handlers, so kopf writes nothing: no annotations, no finalizers.
 """
 
-import asyncio
 from typing import Any, Final
 
 import kopf
@@ -19,8 +18,8 @@ from feedplane_api.names import (
 )
 from feedplane_operator.cache import Cache
 from feedplane_operator.controller import Controller
-from feedplane_operator.core.plan import Manifest, Ref, ref_of
-from feedplane_operator.observe import Observer
+from feedplane_operator.core.plan import Manifest
+from feedplane_operator.lister import Lister
 
 WATCHED_CHILDREN: Final = (
     ("apps", "v1", "deployments"),
@@ -36,57 +35,47 @@ WATCHED_CHILDREN: Final = (
 """Leases are not among them: each is renewed every second, so they are listed now and then."""
 
 
-def build_registry(
-    cache: Cache, controller: Controller, observer: Observer, listed: asyncio.Event
-) -> kopf.OperatorRegistry:
-    """Build the registry with a handler for every kind that is watched.
+class NoDiffBase(kopf.DiffBaseStorage):
+    """Keeps nothing: no handler of ours asks what changed, and a copy per event is not cheap."""
 
-    `listed` is set once everything there was at the start is in the cache. Nothing may be
-    reconciled before: what is not listed yet looks as if it were deleted.
-    """
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        """Return nothing of the body."""
+        return kopf.BodyEssence()
+
+    def fetch(self, **_: Any) -> kopf.BodyEssence | None:
+        """Return nothing, as nothing was stored."""
+        return None
+
+    def store(self, **_: Any) -> None:
+        """Store nothing."""
+
+
+def build_registry(cache: Cache, controller: Controller, lister: Lister) -> kopf.OperatorRegistry:
+    """Build the registry with a handler for every kind that is watched."""
     registry = kopf.OperatorRegistry()
-    # Objects whose new version has yet to be acted on: the echo of a write of ours is none.
-    fresh: set[Ref] = set()
 
     async def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
         """Log in by the ServiceAccount's token, or by a kubeconfig outside of a cluster."""
         found = kopf.login_with_service_account(**kwargs)
         return found or kopf.login_with_kubeconfig(**kwargs)
 
-    async def index(body: kopf.Body, **_: Any) -> None:
-        """Take an object in; kopf holds all other handlers back until everything was listed."""
-        obj = dict(body)
-        if cache.put(obj):
-            fresh.add(ref_of(obj))
-
     async def see(event: kopf.RawEvent, **_: Any) -> None:
-        """Ask for what an object's change matters to."""
+        """Take an object in; what is news asks for what it matters to.
+
+        The echo of a write of ours is none, and neither is what was listed before.
+        """
         obj: Manifest = event["object"]
-        listed.set()
-        ref = ref_of(obj)
         if event["type"] == "DELETED":
-            _forget(obj, cache, observer)
-        elif ref not in fresh:
+            lister.forget(obj)
+        elif not cache.put(obj):
             return
-        fresh.discard(ref)
         controller.saw(obj)
 
     kopf.on.login(registry=registry)(login)
     resources = ((GROUP, VERSION, PLURALS[kind]) for kind in Kind)
     for group, version, plural in (*resources, *WATCHED_CHILDREN):
-        kopf.index(group, version, plural, registry=registry, id=f"index-{plural}")(index)
         kopf.on.event(group, version, plural, registry=registry, id=f"see-{plural}")(see)
     return registry
-
-
-def _forget(obj: Manifest, cache: Cache, observer: Observer) -> None:
-    if obj["kind"] == "Pod":
-        cache.drop_pod(obj)
-        return
-    ref = ref_of(obj)
-    cache.drop(ref, obj["metadata"].get("uid"))
-    if ref.kind == Kind.FEED_SOURCE.value:
-        observer.forget((ref.namespace, ref.name))
 
 
 def build_settings() -> kopf.OperatorSettings:
@@ -104,8 +93,7 @@ def build_settings() -> kopf.OperatorSettings:
     settings.networking.connect_timeout = 5
     # Finite: a watcher that cannot get through ends the process, and its successor starts clean.
     settings.networking.error_backoffs = (0.5, 1, 2, 4, 8, 15)
-    # Unlimited while indexing (a limit below the number of objects would lock up); the real
-    # limit is the number of the controller's workers.
+    # A handler here only notes things; the real limit is the number of the controller's workers.
     settings.queueing.worker_limit = None
     settings.queueing.error_delays = (1, 2, 5, 10, 30, 60)
     # An idle object costs no task.
@@ -113,7 +101,7 @@ def build_settings() -> kopf.OperatorSettings:
     # Never needed, and under our name should a later handler ever need them.
     settings.persistence.finalizer = f"{GROUP}/finalizer"
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP, v1=False)
-    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP, v1=False)
+    settings.persistence.diffbase_storage = NoDiffBase()
     # We post events ourselves, repeats counted.
     settings.posting.enabled = False
     settings.posting.loggers = False

@@ -147,3 +147,43 @@ def test_deletion_without_operator_leaves_nothing_behind(
     quiet.delete("FeedSource", "gone", "spot")
     assert quiet.get("FeedSource", "gone", "spot") is None
     wait_for(lambda: not quiet.children("gone"), 60)
+
+
+def test_restarted_operator_writes_nothing_and_takes_nothing_away(
+    quiet_plane: ControlPlane, quiet: Server, logs: Path
+) -> None:
+    kubeconfig = make_operator_account(quiet_plane, quiet, "again")
+    grant(quiet, OPERATOR_NAMESPACE, "again")
+    quiet.make_namespace("again")
+    names = [f"feed-{number}" for number in range(10)]
+    first = OperatorProcess(kubeconfig, logs / "first.log", "first")
+    try:
+        first.wait_ready()
+        for name in names:
+            quiet.create(feed_source(name, "again"))
+            quiet.create(subscription(name, name, "again"))
+        wait_for(lambda: _configured(quiet) == len(names), 60)
+        wait_for(lambda: _at_rest(first), 30)
+    finally:
+        first.stop()
+    before = quiet.versions("again")
+    second = OperatorProcess(kubeconfig, logs / "second.log", "second")
+    try:
+        second.wait_ready()
+        everything = 2 * len(names)
+        wait_for(lambda: second.total("feedplane_operator_reconciles_total") >= everything, 30)
+        assert second.total("feedplane_operator_writes_total") == 0
+    finally:
+        second.stop()
+    assert quiet.versions("again") == before
+
+
+def _configured(server: Server) -> int:
+    configs = server.list("ConfigMap", "again")
+    return sum("BTCUSDT" in str(config.get("data")) for config in configs)
+
+
+def _at_rest(operator: OperatorProcess) -> bool:
+    before = operator.total("feedplane_operator_writes_total")
+    time.sleep(1)
+    return operator.total("feedplane_operator_writes_total") == before

@@ -119,3 +119,32 @@ def test_object_of_no_feed_belongs_to_none() -> None:
 def test_listed_objects_learn_their_kind() -> None:
     (lease,) = parse_all([{"metadata": {}}], "Lease", "coordination.k8s.io/v1")
     assert (lease["kind"], lease["apiVersion"]) == ("Lease", "coordination.k8s.io/v1")
+
+
+def test_object_missing_from_a_newer_list_is_gone() -> None:
+    cache = Cache()
+    cache.put(_child(5))
+    cache.put(_child(5, kind="Role"))
+    assert cache.drop_missing("Service", "elsewhere", set(), 9) == []
+    assert cache.drop_missing("Service", "n", {REF}, 9) == []
+    # Made after the list was read, so not missing from it.
+    assert cache.drop_missing("Service", "", set(), 4) == []
+    (gone,) = cache.drop_missing("Service", "", set(), 5)
+    assert gone["metadata"]["name"] == "spot-a-0"
+    assert set(cache.children(FEED)) == {Ref("Role", "n", "spot-a-0")}
+
+
+def test_pod_missing_from_a_newer_list_is_gone() -> None:
+    cache = Cache()
+    for name, version in (("listed", "3"), ("gone", "3"), ("young", "8")):
+        cache.put(_pod(name, "2026-11-21T08:00:00Z", resourceVersion=version))
+    cache.drop_missing("Pod", "", {Ref("Pod", "n", "listed")}, 5)
+    assert {pod.name for pod in cache.pods(FEED)["spot-a-0"]} == {"listed", "young"}
+
+
+def test_pod_of_an_older_version_changes_nothing() -> None:
+    cache = Cache()
+    cache.put(_pod("x", "2026-11-21T08:00:00Z", resourceVersion="5"))
+    older = {**_pod("x", "2026-11-21T08:00:00Z", resourceVersion="4"), "status": {}}
+    assert not cache.put(older)
+    assert cache.pods(FEED)["spot-a-0"][0].phase == "Running"

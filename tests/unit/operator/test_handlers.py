@@ -1,4 +1,4 @@
-from feedplane_operator.handlers import WATCHED_CHILDREN, build_settings
+from feedplane_operator.handlers import WATCHED_CHILDREN, NoDiffBase, build_settings
 
 
 def test_children_are_selected_by_the_server() -> None:
@@ -26,3 +26,11 @@ def test_watches_end_before_silence_can_last() -> None:
     assert watching.client_timeout is not None
     assert watching.client_timeout > watching.server_timeout
     assert watching.inactivity_timeout <= 75
+
+
+def test_kopf_keeps_no_copy_of_an_object() -> None:
+    storage = build_settings().persistence.diffbase_storage
+    assert isinstance(storage, NoDiffBase)
+    assert storage.build(body={"spec": {"a": 1}}) == {}
+    storage.store(body={}, patch={}, essence={"a": 1})
+    assert storage.fetch(body={}) is None

@@ -50,8 +50,8 @@ def test_own_error_gives_its_class_as_code_and_no_traceback() -> None:
 def test_foreign_error_brings_its_traceback(log_format: LogFormat) -> None:
     stream = _lines(log_format)
     try:
-        {}["deep"]
-    except KeyError as error:
+        int("deep")
+    except ValueError as error:
         get_log("apply").error(LogEvent.RECONCILE_FAILED, error=error)
     assert "Traceback" in stream.getvalue()
 
