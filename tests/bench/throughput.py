@@ -6,6 +6,7 @@ latency and memory at a fixed rate. Rows are counted in the table, never taken f
 
 import json
 import statistics
+import tempfile
 import time
 import urllib.request
 from typing import Any
@@ -28,6 +29,11 @@ from feedplane_cluster.database import TimescaleServer
 COMMAND = "make bench"
 COUNT = "select count(*), count(distinct (instrument_id, trade_id)) from feedplane.trades"
 COUNT_FAST = "select count(*) from feedplane.trades"
+
+
+def spill_buffer() -> dict[str, Any]:
+    """Return a buffer as feeders have in a cluster: memory first, then a bounded spill."""
+    return {"spillPath": tempfile.mkdtemp(prefix="feedplane-spill-"), "spillMebibytes": 4096}
 
 
 def warmed(database: str, running: Feeder) -> None:
@@ -53,7 +59,7 @@ def run_once(
     database = dsn.rpartition("/")[2]
     with venue(rate=0, symbols=symbols) as market:
         names = symbol_names(market, symbols)
-        config = feeder_config(market, "DSN", names, ["trade"])
+        config = feeder_config(market, "DSN", names, ["trade"], buffer=spill_buffer())
         with feeder(config, {"DSN": dsn}) as running:
             warmed(database, running)
             spec = {"market": "spot", "pattern": "aggTrade", "seconds": seconds + 5}

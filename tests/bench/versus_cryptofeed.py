@@ -20,7 +20,7 @@ from tests.bench.rig import (
     venue,
     wait_for,
 )
-from tests.bench.throughput import symbol_names, warmed
+from tests.bench.throughput import spill_buffer, symbol_names, warmed
 
 from feedplane_cluster.database import PASSWORD, USER, TimescaleServer
 
@@ -54,7 +54,8 @@ def ours(server: TimescaleServer, seconds: float, symbols: int) -> dict[str, flo
     dsn = server.create_database(timescale=True)
     database = dsn.rpartition("/")[2]
     with venue(rate=0, symbols=symbols) as market:
-        config = feeder_config(market, "DSN", symbol_names(market, symbols), ["trade"])
+        names = symbol_names(market, symbols)
+        config = feeder_config(market, "DSN", names, ["trade"], buffer=spill_buffer())
         with feeder(config, {"DSN": dsn}) as running:
             warmed(database, running)
             market.ask("/load", {**LOAD, "seconds": seconds + 10})

@@ -155,3 +155,21 @@ def test_deletion_with_operator_gone_does_not_hang(release: Release) -> None:
         release.kubectl(
             "rollout", "status", "deployment", "-l", OPERATOR, "--timeout=90s", timeout=120
         )
+
+
+def test_feeder_port_is_closed_where_policies_are_enforced(release: Release, feeds: None) -> None:
+    release.wait_condition("feedsource", "binance-spot", "Ready")
+    pod = release.items("pods", "feedplane.dev/feed-source=binance-spot")[0]
+    probe = (
+        "import socket, sys\n"
+        "try: socket.create_connection((sys.argv[1], 8000), 3).close(); print('open')\n"
+        "except OSError: print('closed')"
+    )
+    answer = release.kubectl(
+        *("exec", f"deployment/{release.name}-simulator", "--", "python3", "-c", probe),
+        pod["status"]["podIP"],
+    ).strip()
+    # Stock kind's network enforces policies; the one assembled without a registry does not.
+    plugins = json.loads(release.kubectl("get", "daemonsets", "-n", "kube-system", "-o", "json"))
+    enforced = any(item["metadata"]["name"] == "kindnet" for item in plugins["items"])
+    assert answer == ("closed" if enforced else "open")
