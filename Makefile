@@ -44,6 +44,7 @@ cluster: setup ## a real kind cluster with the product images loaded
 gen: setup ## rewrite CRDs, the chart's CRDs and the reference pages from the models
 	@$(RUN) python -m feedplane_api.crd --write
 	@$(RUN) python -m feedplane_feeder.reference --write
+	@$(RUN) python -m feedplane_operator.reference --write
 
 bench: setup ## measure every figure; writes docs/results/*.json (needs a quiet machine; ONLY=step)
 	@$(UV) sync -q --frozen --all-packages --group bench
