@@ -83,7 +83,7 @@ class Bar(Struct, frozen=True, gc=False):
     """True on the last update of the interval."""
 
 
-class BookDelta(Struct, frozen=True):
+class BookDelta(Struct, frozen=True, gc=False):
     """A change to the book, or its full state. Merged by `first_id..last_id`, not by key."""
 
     instrument_id: str

@@ -78,7 +78,7 @@ class BarData(Struct, gc=False):
     bar: BarBody = field(name="k")
 
 
-class BookData(Struct):
+class BookData(Struct, gc=False):
     """Payload of depthUpdate; USDⓈ-M adds `T` and `pu`."""
 
     event_time: Time = field(name="E")
@@ -108,7 +108,7 @@ class BarFrame(Struct, gc=False):
     data: BarData
 
 
-class BookFrame(Struct):
+class BookFrame(Struct, gc=False):
     """Combined frame of depthUpdate."""
 
     data: BookData
