@@ -57,12 +57,14 @@ def kill_feeder(release: Release) -> None:
 
 
 def disconnect(venue: VenueAdmin, rng: random.Random, times: int) -> None:
-    """Cut connections of the market at random."""
+    """Cut a connection of the market at random, each time once one is there again."""
     for _ in range(times):
-        venue.ask(
-            "/faults",
-            {"kind": "drop", "market": "spot", "count": 1, "close_frame": rng.random() < 0.5},
-        )
+        until = time.monotonic() + 30
+        while not any(row["market"] == "spot" for row in venue.ask("/connections")):
+            assert time.monotonic() < until, "the feeder did not connect again"
+            time.sleep(0.2)
+        fault = {"kind": "drop", "market": "spot", "count": 1, "close_frame": rng.random() < 0.5}
+        assert venue.ask("/faults", fault)["applied"] == 1
         time.sleep(rng.uniform(0.5, 3))
 
 
