@@ -60,15 +60,15 @@ class BarBody(Struct, gc=False):
     open_time: Time = field(name="t")
     interval: str = field(name="i")
     open: Text = field(name="o")
+    close: Text = field(name="c")
     high: Text = field(name="h")
     low: Text = field(name="l")
-    close: Text = field(name="c")
     volume: Text = field(name="v")
+    trade_count: Id = field(name="n")
+    final: bool = field(name="x")
     quote_volume: Text = field(name="q")
     taker_buy_volume: Text = field(name="V")
     taker_buy_quote_volume: Text = field(name="Q")
-    trade_count: Id = field(name="n")
-    final: bool = field(name="x")
 
 
 class BarData(Struct, gc=False):
@@ -78,16 +78,16 @@ class BarData(Struct, gc=False):
     bar: BarBody = field(name="k")
 
 
-class BookData(Struct, gc=False):
+class BookData(Struct, gc=False, kw_only=True):
     """Payload of depthUpdate; USDⓈ-M adds `T` and `pu`."""
 
     event_time: Time = field(name="E")
+    time: Time = field(name="T", default=0)
     first_id: Id = field(name="U")
     last_id: Id = field(name="u")
+    previous_last_id: Id | None = field(name="pu", default=None)
     bids: Raw = field(name="b")
     asks: Raw = field(name="a")
-    time: Time = field(name="T", default=0)
-    previous_last_id: Id | None = field(name="pu", default=None)
 
 
 class TradeFrame(Struct, gc=False):
@@ -222,21 +222,21 @@ class BarRoute:
         )
         self.frames += 1
         return Bar(
-            instrument_id=self.instrument_id,
-            interval=self._interval,
-            ts_open=nanoseconds(bar.open_time),
-            ts_event=nanoseconds(data.event_time),
-            ts_recv=ts_recv,
-            open=bar.open,
-            high=bar.high,
-            low=bar.low,
-            close=bar.close,
-            volume=bar.volume,
-            quote_volume=bar.quote_volume,
-            trade_count=bar.trade_count,
-            taker_buy_volume=bar.taker_buy_volume,
-            taker_buy_quote_volume=bar.taker_buy_quote_volume,
-            final=bar.final,
+            self.instrument_id,
+            self._interval,
+            nanoseconds(bar.open_time),
+            nanoseconds(data.event_time),
+            ts_recv,
+            bar.open,
+            bar.high,
+            bar.low,
+            bar.close,
+            bar.volume,
+            bar.quote_volume,
+            bar.trade_count,
+            bar.taker_buy_volume,
+            bar.taker_buy_quote_volume,
+            bar.final,
         )
 
 

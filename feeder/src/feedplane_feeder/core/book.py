@@ -38,10 +38,9 @@ class Side:
 
     def apply(self, changes: Levels) -> bool:
         """Set the new sizes, zero removes the level; tell whether a level was added."""
-        levels = self.levels
-        added = False
+        levels, zeros, added = self.levels, _ZEROS, False
         for price, size in changes:
-            if size in _ZEROS:
+            if size in zeros:
                 if price in levels:
                     del levels[price]
             elif price in levels:

@@ -72,8 +72,7 @@ def check_bar(prices: tuple[str, str, str, str], volumes: tuple[str, ...]) -> No
         ImpossibleValueError: NotDecimal, Negative, ZeroPrice, ImpossibleRange.
     """
     first, high, low, last = map(read_decimal, prices)
-    for volume in volumes:
-        _check_decimal(volume)  # they hardly repeat
+    _check_decimals(volumes)
     if low == 0.0:
         raise ImpossibleValueError("ZeroPrice")
     # Unequal decimals that floats call equal are in order as far as this can tell.
@@ -87,6 +86,20 @@ def _learn(text: str) -> float:
         _known.clear()
     value = _known[text] = float(text)
     return value
+
+
+# Volumes hardly repeat, so they are not remembered. `float` refuses a second point, and what it
+# accepts beyond digits shows in all of them at once.
+def _check_decimals(texts: tuple[str, ...]) -> None:
+    digits = "".join(texts).replace(".", "")
+    try:
+        for text in texts:
+            float(text)
+    except ValueError:
+        raise ImpossibleValueError("NotDecimal") from None
+    if not (digits.isdecimal() and digits.isascii()):
+        negative = digits.replace("-", "").isdecimal() and digits.isascii()
+        raise ImpossibleValueError("Negative" if negative else "NotDecimal")
 
 
 def _check_decimal(text: str) -> None:

@@ -67,7 +67,7 @@ class Tape:
         taken = Taken()
         append = taken.records.append
         trades, quotes = self._trades, self._quotes
-        trade_count = quote_count = 0
+        trade_count = quote_count = book_count = 0
         for record in records:
             kind = type(record)
             if kind is Trade:
@@ -86,11 +86,12 @@ class Tape:
                     quote_count += 1
                     append(record)
             elif kind is BookDelta:
-                self._take_delta(record, ts_recv, taken)  # type: ignore[arg-type]
+                book_count += self._take_delta(record, ts_recv, taken)  # type: ignore[arg-type]
             elif kind is Bar:
                 self._take_bar(record, ts_recv, taken)  # type: ignore[arg-type]
         _count(taken.counts, "trade", trade_count)
         _count(taken.counts, "quote", quote_count)
+        _count(taken.counts, "book", book_count)
         return taken
 
     def take_snapshot(self, snapshot: BookDelta, ts_recv: int) -> Taken:
@@ -278,7 +279,8 @@ class Tape:
                 )
             )
 
-    def _take_delta(self, delta: BookDelta, now_ns: int, taken: Taken) -> None:
+    # Returns how many passed at first sight; what was placed is counted when it is released.
+    def _take_delta(self, delta: BookDelta, now_ns: int, taken: Taken) -> int:
         instrument_id = delta.instrument_id
         track = self._books[instrument_id]
         previous, last_id = delta.previous_last_id, delta.last_id
@@ -288,14 +290,15 @@ class Tape:
         except ImpossibleValueError as error:
             # Its numbers are not taken in, so they become a hole and the hole a gap.
             self._quarantine(delta, "book", error.reason, taken)
-            return
+            return 0
         track.ts_recv = now_ns
+        passed = 0
         if track.next == after + 1:
             track.next = last_id + 1
             taken.records.append(delta)
-            _count(taken.counts, "book")
+            passed = 1
         elif not self._place(track, after, last_id, delta, now_ns, taken):
-            return
+            return 0
         try:
             track.book.apply(after, last_id, bids, asks)
         except ImpossibleValueError as error:
@@ -303,6 +306,7 @@ class Tape:
             self._resync(track, instrument_id, taken)
         if track.book.last_id is None and not track.asked:
             self._resync(track, instrument_id, taken)
+        return passed
 
     def _resync(self, track: BookTrack, instrument_id: str, taken: Taken) -> None:
         track.book.lose()

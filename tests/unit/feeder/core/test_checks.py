@@ -54,6 +54,8 @@ def test_decimals_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
         (lambda: check_bar(("2", "3", "1", "0.5"), VOLUMES), "ImpossibleRange"),
         (lambda: check_bar(PRICES, ("1", "-0.5")), "Negative"),
         (lambda: check_bar(PRICES, ("1", "many")), "NotDecimal"),
+        (lambda: check_bar(PRICES, ("1", "1.2.3")), "NotDecimal"),
+        (lambda: check_bar(PRICES, ("1", "1e3")), "NotDecimal"),
     ],
 )
 def test_value_that_cannot_be_true_is_refused(check: Callable[[], None], reason: str) -> None:

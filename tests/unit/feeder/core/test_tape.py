@@ -194,6 +194,25 @@ def test_first_quotes_ever_leave_no_gap() -> None:
     assert tape.take([quote(8)], 3).gaps == []
 
 
+def test_quotes_unreadable_at_the_end_are_named_on_closing() -> None:
+    tape = Tape("venue")
+    tape.take([quote(5, ts_event=100)], 1)
+    tape.take([msgspec.structs.replace(quote(5), instrument_id="ETHUSDT.VENUE")], 1)
+    tape.interrupt(QUOTE, ID, GapCause.MALFORMED, 2)
+    taken = tape.sweep(900, closing=True)
+    assert [(gap.instrument_id, gap.cause, gap.from_ts) for gap in taken.gaps] == [
+        (ID, "malformed", 100)
+    ]
+
+
+def test_quotes_interrupted_before_the_first_leave_no_gap() -> None:
+    tape = Tape("venue")
+    tape.take([quote(5)], 1)
+    tape._quotes[ID].last = -1
+    tape.interrupt(QUOTE, ID, GapCause.DISCONNECT, 2)
+    assert tape.take([quote(8)], 3).gaps == []
+
+
 def test_bar_updates_that_say_nothing_new_are_dropped() -> None:
     tape = Tape("venue")
     taken = tape.take([bar(1, 1), bar(1, 1, at=50), bar(1, 2, at=60)], 1)
