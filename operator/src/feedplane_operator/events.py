@@ -42,7 +42,7 @@ class EventReason(StrEnum):
         member.sentence = sentence
         return member
 
-    SPEC_ACCEPTED = "SpecAccepted", "The spec was checked and is in force."
+    SPEC_ACCEPTED = "SpecAccepted", "The spec that was refused before is in force."
     SPEC_REFUSED = "SpecRefused", "The spec cannot be used; what ran before runs on."
     BECAME_READY = "BecameReady", "The resource does what its spec asks."
     BECAME_UNREADY = "BecameUnready", "The resource no longer does what its spec asks."

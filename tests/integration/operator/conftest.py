@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -34,13 +35,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def operator_plane() -> Iterator[ControlPlane]:
     """An API server of our own: an operator that watches all of it must not meet other tests."""
     with ControlPlane(controllers=True) as plane:
-        define_kinds(Server(plane.kubeconfig))
         yield plane
 
 
 @pytest.fixture(scope="session")
-def server(operator_plane: ControlPlane) -> Server:
-    return Server(operator_plane.kubeconfig)
+def server(operator_plane: ControlPlane) -> Iterator[Server]:
+    with closing(Server(operator_plane.kubeconfig)) as server:
+        define_kinds(server)
+        yield server
 
 
 @pytest.fixture(scope="session")

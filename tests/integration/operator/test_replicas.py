@@ -4,6 +4,7 @@ import json
 import time
 import urllib.error
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -27,13 +28,14 @@ TAKEOVER_SECONDS = 20.0
 def quiet_plane() -> Iterator[ControlPlane]:
     """An API server where only this module's operators run."""
     with ControlPlane(controllers=True) as plane:
-        define_kinds(Server(plane.kubeconfig))
         yield plane
 
 
 @pytest.fixture(scope="module")
-def quiet(quiet_plane: ControlPlane) -> Server:
-    return Server(quiet_plane.kubeconfig)
+def quiet(quiet_plane: ControlPlane) -> Iterator[Server]:
+    with closing(Server(quiet_plane.kubeconfig)) as server:
+        define_kinds(server)
+        yield server
 
 
 def test_leader_killed_is_replaced_within_twenty_seconds(
@@ -125,8 +127,8 @@ def test_operators_account_may_not_read(
     quiet_plane: ControlPlane, quiet: Server, path: str
 ) -> None:
     kubeconfig = make_operator_account(quiet_plane, quiet, "pair")
-    with pytest.raises(urllib.error.HTTPError, match="403"):
-        Server(kubeconfig).call("GET", path)
+    with closing(Server(kubeconfig)) as account, pytest.raises(urllib.error.HTTPError, match="403"):
+        account.call("GET", path)
 
 
 def test_deletion_without_operator_leaves_nothing_behind(

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from feedplane_operator.observe import FeedMemory
 RESOURCE = stored(feed_source("spot"))
 OBSERVED = Observed(subscriptions=(parse_subscription(subscription("s", "spot")),))
 PLAN = reconcile_feed_source(RESOURCE, OBSERVED, NOW)
+PAUSED = Note(reason=EventReason.PAUSED, message="spec.state is Paused")
 
 
 class FakeCluster:
@@ -61,12 +63,13 @@ def _applier(cluster: FakeCluster, cache: Cache | None = None) -> tuple[Applier,
 async def test_plan_is_carried_out_children_first() -> None:
     cluster, cache = FakeCluster(), Cache()
     applier, notes = _applier(cluster, cache)
-    assert not await applier.apply_plan(RESOURCE, PLAN, OBSERVED, FeedMemory())
+    plan = replace(PLAN, events=(PAUSED,))
+    assert not await applier.apply_plan(RESOURCE, plan, OBSERVED, FeedMemory())
     assert [ref for ref, _ in cluster.applied] == [ref_of(child) for child in PLAN.apply]
     # Nothing of these is known yet, so a field of somebody else must be a conflict.
     assert not any(force for _, force in cluster.applied)
     assert cluster.statuses == 1
-    assert notes == [EventReason.SPEC_ACCEPTED]
+    assert notes == [EventReason.PAUSED]
     assert len(cache.children(("default", "spot"))) == len(PLAN.apply)
 
 

@@ -47,9 +47,10 @@ TURNS: tuple[Turn, ...] = (
     (ConditionType.READY, TRUE, EventReason.BECAME_READY),
     (ConditionType.READY, FALSE, EventReason.BECAME_UNREADY),
 )
-# A feed that starts is not yet streaming, ready or redundant; that is no news.
+# A feed that starts is accepted, and not yet streaming, ready or redundant; that is no news.
 _SILENT_FIRST = frozenset(
     {
+        EventReason.SPEC_ACCEPTED,
         EventReason.RESUMED,
         EventReason.RECOVERED,
         EventReason.STREAMING_LOST,

@@ -23,6 +23,7 @@ _TURNS: tuple[Turn, ...] = (
     (ConditionType.ACCEPTED, ConditionStatus.TRUE, EventReason.SPEC_ACCEPTED),
     (ConditionType.ACCEPTED, ConditionStatus.FALSE, EventReason.SPEC_REFUSED),
 )
+_SILENT_FIRST = frozenset({EventReason.SPEC_ACCEPTED})
 
 
 def reconcile_backfill(resource: Manifest, observed: Observed, now: datetime) -> Plan:
@@ -42,7 +43,7 @@ def reconcile_backfill(resource: Manifest, observed: Observed, now: datetime) ->
     after = before.model_copy(update={"conditions": conditions, "observed_generation": generation})
     return Plan(
         status=changed_status(before, after),
-        events=note_turns(before.conditions, after.conditions, _TURNS),
+        events=note_turns(before.conditions, after.conditions, _TURNS, silent_first=_SILENT_FIRST),
     )
 
 

@@ -45,6 +45,7 @@ TURNS: tuple[Turn, ...] = (
 )
 _SILENT_FIRST = frozenset(
     {
+        EventReason.SPEC_ACCEPTED,
         EventReason.COVERAGE_LOST,
         EventReason.COVERAGE_REGAINED,
         EventReason.GAPS_CLOSED,

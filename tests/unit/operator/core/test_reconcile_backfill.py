@@ -23,7 +23,7 @@ def test_valid_backfill_is_stored_and_says_what_it_awaits() -> None:
     running = condition(written, "Running")
     assert (running["status"], running["reason"]) == ("False", "AwaitingSupport")
     assert "later release" in running["message"]
-    assert [note.reason for note in plan.events] == [EventReason.SPEC_ACCEPTED]
+    assert plan.events == ()
 
 
 def test_plan_applied_leaves_nothing_to_plan() -> None:
@@ -43,6 +43,7 @@ def test_refused_backfill_says_why(backfill: JsonDict, observed: Observed, reaso
     accepted = condition({"status": plan.status}, "Accepted")
     assert (accepted["status"], accepted["reason"]) == ("False", reason)
     assert condition({"status": plan.status}, "Running")["reason"] == "NotAccepted"
+    assert [note.reason for note in plan.events] == [EventReason.SPEC_REFUSED]
 
 
 def test_subscription_referred_to_must_exist() -> None:
