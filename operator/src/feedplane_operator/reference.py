@@ -3,6 +3,10 @@
 With --write the files are written, with --check those that are not up to date are named.
 """
 
+import ast
+import dataclasses
+import inspect
+import itertools
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +17,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from feedplane_operator import metrics
 from feedplane_operator.events import EventReason, LogEvent
 from feedplane_operator.rights import ELECTION_RIGHTS, RIGHTS, Right
+from feedplane_operator.settings import Settings
 
 FOLDER: Final = Path("docs/reference")
 
@@ -41,11 +46,17 @@ def render_rbac() -> str:
 
 
 def render_operator() -> str:
-    """Render the page on the operator's events, log lines and metrics."""
+    """Render the page on the operator's settings, events, log lines and metrics."""
     reasons = [f"| `{reason.value}` | {reason.sentence} |" for reason in EventReason]
     return "\n".join(
         [
-            "# The operator's events, log lines and metrics",
+            "# The operator's settings, events, log lines and metrics",
+            "",
+            "## Environment variables",
+            "",
+            "| Variable | Default | Meaning |",
+            "| --- | --- | --- |",
+            *_setting_rows(),
             "",
             "## Kubernetes events",
             "",
@@ -98,6 +109,30 @@ def _table(rights: Iterable[Right]) -> list[str]:
         for right in rights
     ]
     return ["| API group | Resources | Verbs | Why |", "| --- | --- | --- | --- |", *rows]
+
+
+def _setting_rows() -> list[str]:
+    # The text under a field is read from the source: a dataclass does not keep it.
+    (settings,) = ast.parse(inspect.getsource(Settings)).body
+    statements = settings.body if isinstance(settings, ast.ClassDef) else []
+    said = {
+        ast.unparse(field.target): ast.literal_eval(text.value)
+        for field, text in itertools.pairwise(statements)
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr)
+    }
+    rows = []
+    for setting in dataclasses.fields(Settings):
+        variable, _, meaning = said[setting.name].partition(": ")
+        rows.append(f"| `{variable}` | {_show_default(setting.default)} | {meaning} |")
+    return rows
+
+
+def _show_default(value: object) -> str:
+    if value is dataclasses.MISSING:
+        return "required"
+    if isinstance(value, bool):
+        return "`Enabled`" if value else "`Disabled`"
+    return f"`{value}`" if value else "empty"
 
 
 def _metric_rows() -> list[str]:

@@ -25,19 +25,19 @@ class Settings:
     pod_namespace: str
     """POD_NAMESPACE: where the election's Lease lives."""
     namespaces: tuple[str, ...] = ()
-    """FEEDPLANE_NAMESPACES, separated by commas; empty watches the whole cluster."""
+    """FEEDPLANE_NAMESPACES: separated by commas; empty watches the whole cluster."""
     feeder_image: str
     """FEEDPLANE_FEEDER_IMAGE: image of feeders that name none themselves."""
     feeder_image_pull_policy: str = "IfNotPresent"
-    """FEEDPLANE_FEEDER_IMAGE_PULL_POLICY."""
+    """FEEDPLANE_FEEDER_IMAGE_PULL_POLICY: Always, IfNotPresent or Never."""
     log_format: LogFormat = LogFormat.JSON
     """FEEDPLANE_LOG_FORMAT: Json or Plain."""
     log_level: str = "INFO"
-    """FEEDPLANE_LOG_LEVEL."""
+    """FEEDPLANE_LOG_LEVEL: DEBUG, INFO, WARNING or ERROR."""
     leader_election: bool = True
     """FEEDPLANE_LEADER_ELECTION: Enabled or Disabled."""
     lease_name: str = "feedplane-operator"
-    """FEEDPLANE_LEASE_NAME."""
+    """FEEDPLANE_LEASE_NAME: the Lease of the leader election."""
     http_port: int = 8080
     """FEEDPLANE_HTTP_PORT: /healthz, /readyz and /metrics; 0 picks a free one."""
     poll_seconds: int = 5
@@ -45,9 +45,9 @@ class Settings:
     network_policy: bool = True
     """FEEDPLANE_NETWORK_POLICY: Enabled or Disabled."""
     egress_ports: tuple[int, ...] = ()
-    """FEEDPLANE_EGRESS_PORTS, separated by commas: TCP ports that feeders may reach besides."""
+    """FEEDPLANE_EGRESS_PORTS: separated by commas, TCP ports that feeders may reach besides."""
     feeder_url_template: str = ""
-    """FEEDPLANE_FEEDER_URL_TEMPLATE with {service} and {namespace}; empty asks Pods by address."""
+    """FEEDPLANE_FEEDER_URL_TEMPLATE: with {service} and {namespace}; empty asks Pods by address."""
 
     @property
     def defaults(self) -> Defaults:

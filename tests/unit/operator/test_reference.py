@@ -23,6 +23,8 @@ def test_pages_name_every_event_and_reason() -> None:
     assert all(f"`{event.value}`" in page for event in LogEvent)
     assert all(reason.sentence in page for reason in EventReason)
     assert "feedplane_operator_reconciles_total" in page
+    assert "| `FEEDPLANE_FEEDER_IMAGE` | required |" in page
+    assert "| `FEEDPLANE_HTTP_PORT` | `8080` |" in page
 
 
 def test_unknown_argument_is_refused() -> None:
