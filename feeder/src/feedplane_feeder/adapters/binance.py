@@ -55,6 +55,8 @@ class Dialect:
     instruments_weight: int
     depth_path: str
     depth_weight: int
+    tagged_quotes: bool
+    """Whether the frames of quotes say that they are."""
 
 
 class _Symbol(Struct):
@@ -111,7 +113,13 @@ class BinanceAdapter:
 
     def session(self, plan: ConnectionPlan, limits: VenueLimits) -> BinanceSession:
         """See `Adapter`."""
-        return BinanceSession(self.venue, plan.channels, limits, self.instrument_id)
+        return BinanceSession(
+            self.venue,
+            plan.channels,
+            limits,
+            self.instrument_id,
+            tagged_quotes=self._dialect.tagged_quotes,
+        )
 
     async def instruments(self, fetch: Fetch) -> tuple[ListedInstrument, ...]:
         """See `Adapter`."""

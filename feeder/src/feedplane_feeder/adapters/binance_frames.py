@@ -1,14 +1,17 @@
 """Binance's frames: wire types and how each becomes a record. The same for spot and USDⓈ-M.
 
-A route stands for one stream of a connection: it knows the channel, decodes its frames and
-counts the good ones. Keys that are not named here are ignored, as the venue adds some from time
-to time. Must not know connections or sequences.
+A route stands for one stream of a connection: it knows the channel, makes its records and
+counts the good frames. What a frame holds is told by its `e`, so one decoder serves all, but for
+spot's quotes, which bear none: their frames are decoded by the name of their stream. Keys that
+are not named here are ignored, as the venue adds some from time to time. Fields stand in the
+order of the wire, which is the order the decoder expects them in. Must not know connections or
+sequences.
 
 Source: binance-spot-api-docs web-socket-streams.md and the USDⓈ-M market streams pages (frames
 of aggTrade, bookTicker, kline, depth), read 2026-11-21.
 """
 
-from typing import Annotated, Final, Protocol
+from typing import Annotated, Any, Final, Protocol
 
 from msgspec import Meta, Raw, Struct, field
 from msgspec.json import Decoder
@@ -31,7 +34,7 @@ BUY: Final = AggressorSide.BUY.value
 SELL: Final = AggressorSide.SELL.value
 
 
-class TradeData(Struct, gc=False):
+class TradeData(Struct, gc=False, tag_field="e", tag="aggTrade"):
     """Payload of aggTrade."""
 
     agg_id: Id = field(name="a")
@@ -44,7 +47,7 @@ class TradeData(Struct, gc=False):
 
 
 class QuoteData(Struct, gc=False):
-    """Payload of bookTicker; spot prints no time."""
+    """Payload of bookTicker; spot prints neither its kind nor a time."""
 
     update_id: Id = field(name="u")
     bid_price: Text = field(name="b")
@@ -52,6 +55,10 @@ class QuoteData(Struct, gc=False):
     ask_price: Text = field(name="a")
     ask_size: Text = field(name="A")
     time: Time = field(name="T", default=0)
+
+
+class TaggedQuoteData(QuoteData, gc=False, tag_field="e", tag="bookTicker"):
+    """Payload of bookTicker where it says so."""
 
 
 class BarBody(Struct, gc=False):
@@ -71,14 +78,14 @@ class BarBody(Struct, gc=False):
     taker_buy_quote_volume: Text = field(name="Q")
 
 
-class BarData(Struct, gc=False):
+class BarData(Struct, gc=False, tag_field="e", tag="kline"):
     """Payload of kline."""
 
     event_time: Time = field(name="E")
     bar: BarBody = field(name="k")
 
 
-class BookData(Struct, gc=False, kw_only=True):
+class BookData(Struct, gc=False, kw_only=True, tag_field="e", tag="depthUpdate"):
     """Payload of depthUpdate; USDⓈ-M adds `T` and `pu`."""
 
     event_time: Time = field(name="E")
@@ -90,28 +97,25 @@ class BookData(Struct, gc=False, kw_only=True):
     asks: Raw = field(name="a")
 
 
-class TradeFrame(Struct, gc=False):
-    """Combined frame of aggTrade."""
+Payload = TradeData | QuoteData | BarData | BookData
 
-    data: TradeData
+
+class TaggedFrame(Struct, gc=False):
+    """Combined frame whose payload says what it is."""
+
+    stream: str
+    data: TradeData | TaggedQuoteData | BarData | BookData
 
 
 class QuoteFrame(Struct, gc=False):
-    """Combined frame of bookTicker."""
+    """Combined frame of bookTicker, whether it says so or not."""
 
+    stream: str
     data: QuoteData
 
 
-class BarFrame(Struct, gc=False):
-    """Combined frame of kline."""
-
-    data: BarData
-
-
-class BookFrame(Struct, gc=False):
-    """Combined frame of depthUpdate."""
-
-    data: BookData
+decode_tagged: Final = Decoder(TaggedFrame).decode
+decode_quote: Final = Decoder(QuoteFrame).decode
 
 
 def nanoseconds(time: int) -> int:
@@ -127,29 +131,35 @@ class Route(Protocol):
     frames: int
     """Good frames so far."""
 
-    def parse(self, frame: bytes, ts_recv: int) -> Record:
-        """Turn a frame of this stream into its record.
+    def decode(self, frame: bytes) -> TaggedFrame | QuoteFrame:
+        """Decode a frame of this stream by its name.
 
         Raises:
-            msgspec.DecodeError: not a frame of this stream.
+            msgspec.DecodeError: not such a frame.
+        """
+
+    def build(self, data: Any, frame: bytes, ts_recv: int) -> Record:
+        """Make the record of a decoded payload; `frame` is what it was decoded from.
+
+        Raises:
             ImpossibleValueError: a value that cannot be true.
+            AttributeError: the payload of another kind of stream.
         """
 
 
 class TradeRoute:
     """aggTrade."""
 
-    __slots__ = ("_decode", "channel", "frames", "instrument_id")
+    __slots__ = ("channel", "decode", "frames", "instrument_id")
 
     def __init__(self, channel: Channel, instrument_id: str) -> None:
         self.channel = channel
         self.instrument_id = instrument_id
         self.frames = 0
-        self._decode = _TRADES.decode
+        self.decode = decode_tagged
 
-    def parse(self, frame: bytes, ts_recv: int) -> Trade:
+    def build(self, data: TradeData, frame: bytes, ts_recv: int) -> Trade:
         """See `Route`."""
-        data = self._decode(frame).data
         price, size, time = data.price, data.size, data.time
         check_trade(price, size)
         self.frames += 1
@@ -169,17 +179,16 @@ class TradeRoute:
 class QuoteRoute:
     """bookTicker."""
 
-    __slots__ = ("_decode", "channel", "frames", "instrument_id")
+    __slots__ = ("channel", "decode", "frames", "instrument_id")
 
     def __init__(self, channel: Channel, instrument_id: str) -> None:
         self.channel = channel
         self.instrument_id = instrument_id
         self.frames = 0
-        self._decode = _QUOTES.decode
+        self.decode = decode_quote
 
-    def parse(self, frame: bytes, ts_recv: int) -> Quote:
+    def build(self, data: QuoteData, frame: bytes, ts_recv: int) -> Quote:
         """See `Route`."""
-        data = self._decode(frame).data
         check_quote(data.bid_price, data.bid_size, data.ask_price, data.ask_size)
         self.frames += 1
         time = data.time
@@ -202,17 +211,17 @@ class QuoteRoute:
 class BarRoute:
     """kline."""
 
-    __slots__ = ("_interval", "channel", "frames", "instrument_id")
+    __slots__ = ("_interval", "channel", "decode", "frames", "instrument_id")
 
     def __init__(self, channel: Channel, instrument_id: str) -> None:
         self.channel = channel
         self.instrument_id = instrument_id
         self.frames = 0
+        self.decode = decode_tagged
         self._interval = channel.name.removeprefix("bar-")
 
-    def parse(self, frame: bytes, ts_recv: int) -> Bar:
+    def build(self, data: BarData, frame: bytes, ts_recv: int) -> Bar:
         """See `Route`."""
-        data = _BARS.decode(frame).data
         bar = data.bar
         if bar.interval != self._interval:
             raise ImpossibleValueError("WrongInterval")
@@ -243,17 +252,16 @@ class BarRoute:
 class BookRoute:
     """depthUpdate; the levels stay JSON until the book is kept."""
 
-    __slots__ = ("_decode", "channel", "frames", "instrument_id")
+    __slots__ = ("channel", "decode", "frames", "instrument_id")
 
     def __init__(self, channel: Channel, instrument_id: str) -> None:
         self.channel = channel
         self.instrument_id = instrument_id
         self.frames = 0
-        self._decode = _BOOKS.decode
+        self.decode = decode_tagged
 
-    def parse(self, frame: bytes, ts_recv: int) -> BookDelta:
+    def build(self, data: BookData, frame: bytes, ts_recv: int) -> BookDelta:
         """See `Route`."""
-        data = self._decode(frame).data
         first_id, last_id, previous = data.first_id, data.last_id, data.previous_last_id
         time = data.time or data.event_time
         if first_id > last_id or (previous is not None and previous >= last_id):
@@ -272,12 +280,6 @@ class BookRoute:
             data.bids,
             data.asks,
         )
-
-
-_TRADES: Final = Decoder(TradeFrame)
-_QUOTES: Final = Decoder(QuoteFrame)
-_BARS: Final = Decoder(BarFrame)
-_BOOKS: Final = Decoder(BookFrame)
 
 
 def build_route(channel: Channel, instrument_id: str) -> Route:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from feedplane_feeder.adapters.binance_frames import Route, build_route, stream_name
+from feedplane_feeder.adapters.binance_frames import Route, build_route, decode_tagged, stream_name
 from feedplane_feeder.core.budget import SECOND_NS, WindowBudget
 from feedplane_feeder.core.ports import (
     Channel,
@@ -27,7 +27,7 @@ from feedplane_feeder.core.ports import (
     VenueLimits,
 )
 from feedplane_feeder.errors import ImpossibleValueError
-from feedplane_feeder.records import Quarantined
+from feedplane_feeder.records import ChannelKind, Quarantined
 
 STREAMS_PER_MESSAGE: Final = 200
 ANSWER_WITHIN_NS: Final = 5 * SECOND_NS
@@ -38,6 +38,14 @@ WINDOW_NS: Final = 1_100_000_000
 RAW_LENGTH: Final = 4_096
 
 _NAME_AT: Final = len(b'{"stream":"')
+# A stream that is not wanted, a payload of another kind than its stream, and bytes that are none.
+_UNUSABLE: Final = (
+    msgspec.DecodeError,
+    ImpossibleValueError,
+    UnicodeDecodeError,
+    KeyError,
+    AttributeError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +66,19 @@ class BinanceSession:
         channels: Sequence[Channel],
         limits: VenueLimits,
         instrument_id: Callable[[str], str],
+        *,
+        tagged_quotes: bool,
     ) -> None:
         self._venue = venue
+        self._tagged_quotes = tagged_quotes
+        self._by_name = False
+        """Whether frames must be decoded by the name of their stream."""
         self._instrument_id = instrument_id
         self._budget = WindowBudget(
             max(1, limits.control_messages_per_second - RESERVED_MESSAGES), WINDOW_NS
         )
-        self._routes: dict[bytes, Route] = {}
+        self._routes: dict[str, Route] = {}
+        self._routes_raw: dict[bytes, Route] = {}
         self._by_channel: dict[Channel, Route] = {}
         self._waiting: deque[Request] = deque()
         self._unanswered: dict[int, Request] = {}
@@ -86,11 +100,15 @@ class BinanceSession:
         new = tuple(sorted(wanted.difference(self._by_channel)))
         for channel in gone:
             del self._by_channel[channel]
-            del self._routes[stream_name(channel).encode()]
+            del self._routes[stream_name(channel)]
         for channel in new:
             route = build_route(channel, self._instrument_id(channel.symbol))
             self._by_channel[channel] = route
-            self._routes[stream_name(channel).encode()] = route
+            self._routes[stream_name(channel)] = route
+        self._routes_raw = {name.encode(): route for name, route in self._routes.items()}
+        self._by_name = not self._tagged_quotes and any(
+            channel.name == ChannelKind.QUOTE for channel in self._by_channel
+        )
         if self._is_open:
             self._ask("UNSUBSCRIBE", gone)
             self._ask("SUBSCRIBE", new)
@@ -131,20 +149,40 @@ class BinanceSession:
     def receive(self, frames: Sequence[bytes], ts_recv: int) -> Received:
         """See `Session`."""
         received = Received()
-        route_of = self._routes.get
-        append = received.records.append
+        if self._by_name:
+            self._receive_by_name(frames, ts_recv, received)
+            return received
+        routes, append = self._routes, received.records.append
         for frame in frames:
-            # The stream's name is read where it always stands; what does not begin that way is
-            # no combined frame of ours and takes the slow path.
+            try:
+                combined = decode_tagged(frame)
+                append(routes[combined.stream].build(combined.data, frame, ts_recv))
+            except _UNUSABLE as error:
+                self._receive_odd(frame, ts_recv, error, received)
+        return received
+
+    def _receive_by_name(self, frames: Sequence[bytes], ts_recv: int, received: Received) -> None:
+        route_of, append = self._routes_raw.get, received.records.append
+        for frame in frames:
+            # The stream's name is read where it always stands.
             route = route_of(frame[_NAME_AT : frame.find(b'"', _NAME_AT)])
             if route is None:
                 self._receive_other(frame, ts_recv, received)
                 continue
             try:
-                append(route.parse(frame, ts_recv))
-            except (msgspec.DecodeError, ImpossibleValueError, UnicodeDecodeError) as error:
+                append(route.build(route.decode(frame).data, frame, ts_recv))
+            except _UNUSABLE as error:
                 self._set_aside(frame, ts_recv, error, route, received)
-        return received
+
+    # A frame of a wanted stream that cannot be used, or no such frame at all.
+    def _receive_odd(
+        self, frame: bytes, ts_recv: int, error: Exception, received: Received
+    ) -> None:
+        route = self._routes_raw.get(frame[_NAME_AT : frame.find(b'"', _NAME_AT)])
+        if route is None:
+            self._receive_other(frame, ts_recv, received)
+        else:
+            self._set_aside(frame, ts_recv, error, route, received)
 
     def _ask(self, method: str, channels: tuple[Channel, ...]) -> None:
         for start in range(0, len(channels), STREAMS_PER_MESSAGE):
@@ -195,12 +233,12 @@ class BinanceSession:
     def _receive_reordered(
         self, stream: str, frame: bytes, ts_recv: int, received: Received
     ) -> None:
-        route = self._routes.get(stream.encode())
+        route = self._routes.get(stream)
         if route is None:
             return
         try:
-            received.records.append(route.parse(frame, ts_recv))
-        except (msgspec.DecodeError, ImpossibleValueError, UnicodeDecodeError) as error:
+            received.records.append(route.build(route.decode(frame).data, frame, ts_recv))
+        except _UNUSABLE as error:
             self._set_aside(frame, ts_recv, error, route, received)
 
     def _receive_answer(self, document: dict[str, Any], received: Received) -> None:

@@ -49,5 +49,6 @@ ADAPTER: Final = BinanceAdapter(
         instruments_weight=20,
         depth_path="/api/v3/depth",
         depth_weight=50,
+        tagged_quotes=False,
     )
 )

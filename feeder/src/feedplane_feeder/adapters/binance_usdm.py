@@ -52,5 +52,6 @@ ADAPTER: Final = BinanceAdapter(
         instruments_weight=1,
         depth_path="/fapi/v1/depth",
         depth_weight=20,
+        tagged_quotes=True,
     )
 )

@@ -17,13 +17,15 @@ from feedplane_feeder.errors import ImpossibleValueError
 BACKLOG: Final = 20_000
 """Deltas kept while the book waits for a snapshot; the oldest go first."""
 _ZEROS: Final = frozenset(["0", *(f"0.{'0' * places}" for places in range(1, 19))])
-_decode_levels: Final = Decoder(list[tuple[str, str]]).decode
 _LEVEL_BYTES: Final = b'0123456789.,"[] '
 _HEAP_SLACK: Final = 64
 
 
 Levels = list[tuple[str, str]]
 """(price, size) pairs as printed."""
+
+decode_levels: Final = Decoder(Levels).decode
+"""Read one side of a delta; raises `msgspec.DecodeError`."""
 
 
 class Side:
@@ -66,25 +68,18 @@ class Side:
 
 
 def parse_levels(raw: msgspec.Raw) -> Levels:
-    """Read one side of a delta.
+    """Read one side of a snapshot, which nothing has checked before.
 
     Raises:
         ImpossibleValueError: MalformedLevels.
     """
-    try:
-        return _decode_levels(raw)
-    except msgspec.DecodeError as error:
-        raise ImpossibleValueError("MalformedLevels") from error
-
-
-def check_levels(raw: msgspec.Raw) -> None:
-    """Check that one side is made of unsigned decimals in arrays; for input not checked before.
-
-    Raises:
-        ImpossibleValueError: MalformedLevels.
-    """
+    # What is left after taking out all that unsigned decimals in arrays are made of.
     if bytes(raw).translate(None, _LEVEL_BYTES):
         raise ImpossibleValueError("MalformedLevels")
+    try:
+        return decode_levels(raw)
+    except msgspec.DecodeError as error:
+        raise ImpossibleValueError("MalformedLevels") from error
 
 
 class Change(NamedTuple):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from feedplane_feeder.core.book import Book, check_levels, parse_levels
+from feedplane_feeder.core.book import Book, decode_levels, parse_levels
 from feedplane_feeder.core.intervals import next_open_ns, previous_open_ns
 from feedplane_feeder.core.ports import Channel
 from feedplane_feeder.core.sequence import Hole, Place
@@ -100,8 +100,6 @@ class Tape:
         track = self._books[snapshot.instrument_id]
         track.asked = False
         try:
-            check_levels(snapshot.bids)
-            check_levels(snapshot.asks)
             bids, asks = parse_levels(snapshot.bids), parse_levels(snapshot.asks)
             fits = track.book.restart(snapshot.last_id, bids, asks)
         except ImpossibleValueError as error:
@@ -286,10 +284,10 @@ class Tape:
         previous, last_id = delta.previous_last_id, delta.last_id
         after = delta.first_id - 1 if previous is None else previous
         try:
-            bids, asks = parse_levels(delta.bids), parse_levels(delta.asks)
-        except ImpossibleValueError as error:
+            bids, asks = decode_levels(delta.bids), decode_levels(delta.asks)
+        except msgspec.DecodeError:
             # Its numbers are not taken in, so they become a hole and the hole a gap.
-            self._quarantine(delta, "book", error.reason, taken)
+            self._quarantine(delta, "book", "MalformedLevels", taken)
             return 0
         track.ts_recv = now_ns
         passed = 0

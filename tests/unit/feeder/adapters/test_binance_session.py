@@ -18,6 +18,10 @@ TRADE = Channel("BTCUSDT", "trade")
 QUOTE = Channel("BTCUSDT", "quote")
 BOOK = Channel("ETHUSDT", "book")
 SECOND = 1_000_000_000
+DATA = b'{"e":"aggTrade","a":1,"p":"1","q":"1","f":1,"l":1,"T":1672515782136,"m":true}'
+DEPTH = b'{"e":"depthUpdate","E":1672515782136,"U":1,"u":2,"b":[],"a":[]}'
+GOOD = b'{"stream":"btcusdt@aggTrade","data":%s}' % DATA
+QUOTED = b'{"stream":"btcusdt@bookTicker","data":{"u":1,"b":"1","B":"1","a":"2","A":"1"}}'
 
 
 def session(*channels: Channel, per_second: int | None = None) -> BinanceSession:
@@ -166,10 +170,41 @@ def test_goodbye_takes_every_channel_back() -> None:
 
 def test_good_frames_are_counted_per_channel() -> None:
     made = session(TRADE, QUOTE)
-    data = b'{"a":1,"p":"1","q":"1","f":1,"l":1,"T":1672515782136,"m":true}'
-    good = b'{"stream":"btcusdt@aggTrade","data":%s}' % data
-    made.receive([good, good, good.replace(b'"1"', b'"x"')], 1)
+    made.receive([GOOD, GOOD, GOOD.replace(b'"1"', b'"x"')], 1)
     assert made.frame_counts() == {TRADE: 2, QUOTE: 0}
+
+
+@pytest.mark.parametrize("channels", [(TRADE,), (TRADE, QUOTE)], ids=["by kind", "by name"])
+@pytest.mark.parametrize(
+    ("frame", "reasons"),
+    [
+        (GOOD, []),
+        (GOOD.replace(b'{"stream"', b'{ "stream"'), []),
+        (GOOD.replace(b"btcusdt", b"ethusdt"), []),
+        (GOOD.replace(b'"p":"1"', b'"p":"0"'), ["ZeroPrice"]),
+        (GOOD.replace(b'"p":"1"', b'"p":1'), ["MalformedFrame"]),
+        (GOOD.replace(b'"aggTrade",', b'"kline",'), ["MalformedFrame"]),
+        (GOOD.replace(b'"a":1', b'"e":"depthUpdate"'), ["MalformedFrame"]),
+        (GOOD.replace(DATA, DEPTH), ["MalformedFrame"]),
+        (GOOD[:-9], ["MalformedFrame"]),
+        (b"\xff" + GOOD, ["MalformedFrame"]),
+    ],
+)
+def test_frames_are_told_apart_the_same_by_kind_and_by_name(
+    channels: tuple[Channel, ...], frame: bytes, reasons: list[str]
+) -> None:
+    received = session(*channels).receive([frame, GOOD], 1)
+    assert [row.reason for row in received.quarantined] == reasons
+    assert len(received.records) == 2 - bool(reasons) - (b"eth" in frame)
+
+
+def test_wanting_a_quote_changes_how_frames_are_told_apart() -> None:
+    made = session(TRADE)
+    assert len(made.receive([GOOD, QUOTED], 1).records) == 1
+    made.want([TRADE, QUOTE])
+    assert len(made.receive([GOOD, QUOTED], 1).records) == 2
+    made.want([TRADE])
+    assert len(made.receive([GOOD, QUOTED], 1).records) == 1
 
 
 def test_streams_of_the_derivatives_market_are_split_by_prefix() -> None:
