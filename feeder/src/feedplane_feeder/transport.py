@@ -1,6 +1,5 @@
 """The choice of a WebSocket engine, by a setting; both stand behind one port."""
 
-import urllib.request
 from enum import StrEnum
 
 from feedplane_feeder.core.ports import Clock, Transport
@@ -14,12 +13,12 @@ class Engine(StrEnum):
 
 
 def build_transport(engine: Engine, clock: Clock) -> Transport:
-    """Return the transport; a proxy is taken from the environment (`HTTPS_PROXY`)."""
+    """Return the transport; proxies are those of the environment (`HTTPS_PROXY`, `NO_PROXY`)."""
     # Imported late: the engine that is not used would cost its memory.
     if engine is Engine.WEBSOCKETS:
         from feedplane_feeder.transports.websockets_engine import WebsocketsTransport
 
-        return WebsocketsTransport(clock)  # reads the environment itself
+        return WebsocketsTransport(clock)
     from feedplane_feeder.transports.picows_engine import PicowsTransport
 
-    return PicowsTransport(clock, proxy=urllib.request.getproxies().get("https"))
+    return PicowsTransport(clock)

@@ -14,6 +14,7 @@ from feedplane_simulator.faults import Fault, FaultKind
 from feedplane_simulator.simulator import Simulator
 
 ALL = ("trade", "quote", "bar-1m", "book")
+QUICK = ("trade", "quote", "book")
 MAJORS = ("BTCUSDT", "ETHUSDT", "BNBUSDT")
 VENUES = ("binance-spot", "binance-usdm")
 
@@ -127,7 +128,10 @@ async def test_one_mute_stream_of_many_is_named_and_resubscribed_alone(run: Any)
 
 
 async def test_mute_connection_with_pings_alive_is_replaced(run: Any) -> None:
-    async with run("binance-spot", wanted=wanted(), rate=2_000, symbols=5) as rig:
+    session = SessionConfig(stale_after_seconds=1)
+    async with run(
+        "binance-spot", wanted=wanted(channels=QUICK), session=session, rate=2_000, symbols=5
+    ) as rig:
         await rig.until(rig.all_live)
         (before,) = rig.simulator.connections()
         await rig.inject(kind=FaultKind.MUTE, connection=before["id"])
@@ -160,7 +164,7 @@ async def test_dropped_connection_leaves_gaps_that_say_exactly_what_is_missing(r
 
 
 async def test_rotation_loses_and_doubles_nothing(run: Any) -> None:
-    async with run("binance-spot", wanted=wanted(), rate=1_000, symbols=5) as rig:
+    async with run("binance-spot", wanted=wanted(channels=QUICK), rate=1_000, symbols=5) as rig:
         await rig.until(rig.all_live)
         await rig.inject(kind=FaultKind.ROTATE, notice_seconds=6)
         await rig.until(lambda: rig.live.status().rotations == 1)
@@ -239,18 +243,17 @@ async def test_added_instrument_streams_and_nothing_else_reconnects(run: Any) ->
 
 
 async def test_delisted_instrument_retires_with_the_reason(run: Any) -> None:
-    session = SessionConfig(stale_after_seconds=2, instruments_refresh_seconds=5)
-    async with run(
-        "binance-spot", wanted=wanted(channels=("trade",)), session=session, rate=600, symbols=5
-    ) as rig:
+    async with run("binance-spot", wanted=wanted(channels=("trade",)), rate=600, symbols=5) as rig:
         await rig.until(rig.all_live)
         await rig.inject(kind=FaultKind.DELIST, symbol="BNBUSDT")
-        await rig.until(lambda: [p.state for p in rig.problems()] == [ChannelState.RETIRED], 8)
+        rig.live.reconfigure(rig.config)  # has the list read again
+        await rig.until(lambda: [p.state for p in rig.problems()] == [ChannelState.RETIRED])
         (problem,) = rig.problems()
         assert (problem.symbol, problem.reason) == ("BNBUSDT", "NotTrading")
-        await rig.until(lambda: rig.live.status().ready)
+        assert rig.live.status().ready
         await rig.inject(kind=FaultKind.LIST, symbol="BNBUSDT")
-        await rig.until(rig.all_live, 8)
+        rig.live.reconfigure(rig.config)
+        await rig.until(rig.all_live)
 
 
 async def test_full_sink_pauses_the_reader_and_loses_nothing(run: Any) -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from feedplane_feeder.errors import (
     CredentialsRefusedError,
@@ -33,3 +35,11 @@ def parse_retry_after(text: str | None) -> float:
         return max(0.0, float(text)) if text else DEFAULT_PAUSE_SECONDS
     except ValueError:
         return DEFAULT_PAUSE_SECONDS
+
+
+def find_proxy(url: str) -> str | None:
+    """Return the proxy the environment names for an address, None where it names none."""
+    parts = urlsplit(url)
+    if not parts.hostname or proxy_bypass(parts.hostname):
+        return None
+    return getproxies().get("https" if parts.scheme == "wss" else "http")

@@ -23,6 +23,7 @@ from feedplane_feeder.errors import VenueUnavailableError
 from feedplane_feeder.transports.handshake import (
     CLOSE_TIMEOUT_SECONDS,
     OPEN_TIMEOUT_SECONDS,
+    find_proxy,
     refused_handshake,
 )
 
@@ -120,9 +121,8 @@ class PicowsConnection(WSListener):
 class PicowsTransport:
     """See `Transport`."""
 
-    def __init__(self, clock: Clock, *, proxy: str | None = None) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._proxy = proxy
 
     async def connect(
         self, url: str, headers: Mapping[str, str], listener: StreamListener
@@ -137,7 +137,7 @@ class PicowsTransport:
                     enable_auto_pong=False,  # the pong above also closes a batch of frames
                     extra_headers=dict(headers),
                     read_buffer_init_size=READ_BUFFER_BYTES,
-                    proxy=self._proxy,
+                    proxy=find_proxy(url),
                 )
         except WSHandshakeError as error:
             if error.response is None:

@@ -5,7 +5,7 @@ Frames that are already read are handed over together. Must not know what the fr
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
@@ -19,6 +19,7 @@ from feedplane_feeder.errors import VenueUnavailableError
 from feedplane_feeder.transports.handshake import (
     CLOSE_TIMEOUT_SECONDS,
     OPEN_TIMEOUT_SECONDS,
+    find_proxy,
     refused_handshake,
 )
 
@@ -120,15 +121,13 @@ class WebsocketsConnection:
 class WebsocketsTransport:
     """See `Transport`."""
 
-    def __init__(self, clock: Clock, *, proxy: str | None = None) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._proxy = proxy
 
     async def connect(
         self, url: str, headers: Mapping[str, str], listener: StreamListener
     ) -> WebsocketsConnection:
         """See `Transport`."""
-        given: dict[str, Any] = {} if self._proxy is None else {"proxy": self._proxy}
         timed = type("_TimedNow", (_Timed,), {"clock": self._clock})
         try:
             socket = await connect(
@@ -142,7 +141,7 @@ class WebsocketsTransport:
                 max_queue=QUEUED_FRAMES,
                 max_size=None,
                 create_connection=timed,
-                **given,
+                proxy=find_proxy(url),
             )
         except InvalidStatus as error:
             response = error.response
