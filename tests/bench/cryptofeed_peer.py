@@ -5,10 +5,12 @@ connection class is given the local address after its check.
 """
 
 import argparse
+import asyncio
 import logging
 from typing import Any
 
 import cryptofeed.feed
+import uvloop
 from cryptofeed import FeedHandler
 from cryptofeed.backends.postgres import TradePostgres
 from cryptofeed.connection import RestEndpoint, Routes, WebsocketEndpoint, WSAsyncConn
@@ -44,7 +46,9 @@ def main() -> None:
     store = TradePostgres(
         host="127.0.0.1", port=args.db_port, user=args.user, pw=args.password, db=args.db
     )
-    handler = FeedHandler(config={"uvloop": True, "log": {"disabled": True}})
+    # The library asks for the thread's loop, which uvloop's policy no longer makes by itself.
+    asyncio.set_event_loop(uvloop.new_event_loop())
+    handler = FeedHandler(config={"uvloop": False, "log": {"disabled": True}})
     handler.add_feed(local(symbols=local.symbols(), channels=[TRADES], callbacks={TRADES: store}))
     handler.run()
 

@@ -6,7 +6,6 @@ latency and memory at a fixed rate. Rows are counted in the table, never taken f
 
 import json
 import statistics
-import tempfile
 import time
 import urllib.request
 from typing import Any
@@ -31,9 +30,12 @@ COUNT = "select count(*), count(distinct (instrument_id, trade_id)) from feedpla
 COUNT_FAST = "select count(*) from feedplane.trades"
 
 
-def spill_buffer() -> dict[str, Any]:
-    """Return a buffer as feeders have in a cluster: memory first, then a bounded spill."""
-    return {"spillPath": tempfile.mkdtemp(prefix="feedplane-spill-"), "spillMebibytes": 4096}
+def deep_queue() -> dict[str, Any]:
+    """Return a buffer without a spill, so that what is read is what is written: the reader waits.
+
+    With a spill the venue would be read as fast as the disk takes it, which is another figure.
+    """
+    return {"queueRecords": 50_000}
 
 
 def warmed(database: str, running: Feeder) -> None:
@@ -59,7 +61,7 @@ def run_once(
     database = dsn.rpartition("/")[2]
     with venue(rate=0, symbols=symbols) as market:
         names = symbol_names(market, symbols)
-        config = feeder_config(market, "DSN", names, ["trade"], buffer=spill_buffer())
+        config = feeder_config(market, "DSN", names, ["trade"], buffer=deep_queue())
         with feeder(config, {"DSN": dsn}) as running:
             warmed(database, running)
             spec = {"market": "spot", "pattern": "aggTrade", "seconds": seconds + 5}

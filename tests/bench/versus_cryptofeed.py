@@ -1,18 +1,19 @@
 """Paired rounds against cryptofeed 2.4.1: same simulator, same frames, same kind of database.
 
-Rows landed per second are counted in the tables after the same time under the same load. The
+Rows landed per second are counted in the tables, from the first frame to the last row. The
 peer writes its own unkeyed table; ours is the keyed hypertable with every check on.
 """
 
 import statistics
 import sys
 import time
-from typing import Any
 
 import typer
 from tests.bench.results import write_result
 from tests.bench.rig import (
     DATABASE_SETTINGS,
+    Program,
+    Venue,
     feeder,
     feeder_config,
     postgres_cpu_seconds,
@@ -20,14 +21,15 @@ from tests.bench.rig import (
     venue,
     wait_for,
 )
-from tests.bench.throughput import spill_buffer, symbol_names, warmed
+from tests.bench.throughput import deep_queue, symbol_names, warmed
 
 from feedplane_cluster.database import PASSWORD, USER, TimescaleServer
 
 PEER_TABLE = """create table trades (id serial primary key, timestamp timestamp,
  receipt_timestamp timestamp, exchange varchar(32), symbol varchar(32), side varchar(8),
  amount numeric(64, 32), price numeric(64, 32), trade_id varchar(64), order_type varchar(32))"""
-LOAD: dict[str, Any] = {"market": "spot", "pattern": "aggTrade"}
+PATIENCE_SECONDS = 20
+"""With no new row for so long, the rest is not coming."""
 
 
 def count(server: TimescaleServer, table: str, database: str) -> int:
@@ -36,35 +38,40 @@ def count(server: TimescaleServer, table: str, database: str) -> int:
 
 
 def sample(
-    server: TimescaleServer, table: str, database: str, child: Any, seconds: float
+    server: TimescaleServer, table: str, database: str, child: Program, market: Venue, frames: int
 ) -> dict[str, float]:
-    """Count rows and CPU over a while."""
-    wait_for(lambda: count(server, table, database) > 0, 60, f"rows in {table}", child.log)
-    time.sleep(2)
+    """Send so many frames and wait until their rows are in the table, or no more come."""
     cpu, base = child.cpu_seconds(), postgres_cpu_seconds(server)
-    rows, began = count(server, table, database), time.monotonic()
-    time.sleep(seconds)
-    landed, took = count(server, table, database) - rows, time.monotonic() - began
+    began = last = time.monotonic()
+    market.ask("/load", {"market": "spot", "pattern": "aggTrade", "frames": frames})
+    landed = 0
+    while landed < frames and time.monotonic() - last < PATIENCE_SECONDS:
+        time.sleep(0.1)
+        if (now := count(server, table, database)) != landed:
+            landed, last = now, time.monotonic()
     spent = child.cpu_seconds() - cpu + postgres_cpu_seconds(server) - base
-    return {"rows_per_second": landed / took, "cpu_seconds_per_million": spent / landed * 1e6}
+    return {
+        "rows": landed,
+        "rows_per_second": landed / (last - began),
+        "cpu_seconds_per_million": spent / landed * 1e6,
+    }
 
 
-def ours(server: TimescaleServer, seconds: float, symbols: int) -> dict[str, float]:
+def ours(server: TimescaleServer, frames: int, symbols: int) -> dict[str, float]:
     """One round of the feeder."""
     dsn = server.create_database(timescale=True)
     database = dsn.rpartition("/")[2]
     with venue(rate=0, symbols=symbols) as market:
         names = symbol_names(market, symbols)
-        config = feeder_config(market, "DSN", names, ["trade"], buffer=spill_buffer())
+        config = feeder_config(market, "DSN", names, ["trade"], buffer=deep_queue())
         with feeder(config, {"DSN": dsn}) as running:
             warmed(database, running)
-            market.ask("/load", {**LOAD, "seconds": seconds + 10})
-            result = sample(server, "feedplane.trades", database, running.program, seconds)
+            result = sample(server, "feedplane.trades", database, running.program, market, frames)
     server.drop_database(database)
     return result
 
 
-def peer(server: TimescaleServer, seconds: float, symbols: int) -> dict[str, float]:
+def peer(server: TimescaleServer, frames: int, symbols: int) -> dict[str, float]:
     """One round of cryptofeed."""
     dsn = server.create_database(timescale=False)
     database = dsn.rpartition("/")[2]
@@ -77,18 +84,18 @@ def peer(server: TimescaleServer, seconds: float, symbols: int) -> dict[str, flo
         )
         with program(*argv, name="cryptofeed") as running:
             wait_for(lambda: market.ask("/connections"), 60, "the peer", running.log)
-            market.ask("/load", {**LOAD, "seconds": seconds + 30})
-            result = sample(server, "trades", database, running, seconds)
+            time.sleep(2)
+            result = sample(server, "trades", database, running, market, frames)
     server.drop_database(database)
     return result
 
 
-def main(seconds: float = 10, rounds: int = 5, symbols: int = 20) -> None:
+def main(frames: int = 300_000, rounds: int = 3, symbols: int = 20) -> None:
     """Run the rounds and write the result files."""
     pairs = []
     with TimescaleServer(DATABASE_SETTINGS) as server:
         for _ in range(rounds):
-            pairs.append((ours(server, seconds, symbols), peer(server, seconds, symbols)))
+            pairs.append((ours(server, frames, symbols), peer(server, frames, symbols)))
             print(pairs[-1])
     ratios = [a["rows_per_second"] / b["rows_per_second"] for a, b in pairs]
     cpu = [b["cpu_seconds_per_million"] / a["cpu_seconds_per_million"] for a, b in pairs]
