@@ -76,7 +76,7 @@ def run_once(
             while time.monotonic() - began < seconds:
                 time.sleep(1)
                 memory.append(running.program.rss_mib())
-                lags.append(server_lag_ms(server, database))
+                lags.append(server_lag_ms(server, database, f"{names[0]}.BINANCE-SPOT"))
             landed = count_rows(server, database) - rows
             took = time.monotonic() - began
             spent = running.program.cpu_seconds() - cpu
@@ -103,11 +103,14 @@ def run_once(
     }
 
 
-def server_lag_ms(server: TimescaleServer, database: str) -> float:
-    """Return the age of the newest committed row, by the database's own clock."""
+def server_lag_ms(server: TimescaleServer, database: str, instrument_id: str) -> float:
+    """Return the age of an instrument's newest committed row, by the database's own clock.
+
+    Found through the key, so that looking costs the server next to nothing.
+    """
     answer = server.execute(
-        "select extract(epoch from clock_timestamp() - max(ts_recv)) * 1000 from feedplane.trades"
-        " where ts_event > now() - interval '1 minute'",
+        "select extract(epoch from clock_timestamp() - ts_recv) * 1000 from feedplane.trades"  # noqa: S608 - a name of ours
+        f" where instrument_id = '{instrument_id}' order by ts_event desc limit 1",
         database=database,
     )
     return float(answer or "nan")
