@@ -38,6 +38,7 @@ from feedplane_api.subscription import (
 FixedInstruments = Annotated[
     tuple[Instrument, ...], Field(min_length=1, max_length=MAX_INSTRUMENTS), ATOMIC
 ]
+RunName = Annotated[str, Field(pattern=r"^[a-z0-9-]+$", max_length=16)]
 FixedChannels = Annotated[tuple[Channel, ...], Field(min_length=1, max_length=MAX_CHANNELS), ATOMIC]
 
 IMMUTABLE = (
@@ -117,6 +118,10 @@ class Schedule(ApiModel):
     """Minute, hour, day of month, month and day of week, as `30 1 * * *`."""
     time_zone: Annotated[str, Field(pattern=r"^[A-Za-z0-9_+/-]+$", max_length=64)] = "Etc/UTC"
     """Time zone of the expression, as `Asia/Shanghai`."""
+    succeeded_history_limit: int = Field(default=3, ge=0, le=10)
+    """Runs that succeeded, the newest, that stay in the status and keep their Jobs."""
+    failed_history_limit: int = Field(default=1, ge=0, le=10)
+    """Runs that failed, the newest, that stay in the status and keep their Jobs."""
 
 
 def _one_selection(spec: "BackfillSpec") -> bool:
@@ -191,11 +196,12 @@ class BackfillSpec(ApiModel):
     )
     """Where to look, in order; they cannot change."""
     parallelism: int = Field(default=2, ge=1, le=64)
-    """Workers at the same time, within the venue's limits."""
+    """Workers a run is shared among, within the venue's limits; a change holds for how many of
+    them work at once, and for the shares from the next run on."""
     schedule: Schedule | None = None
     """When to run again; unset runs once."""
     state: FeedState = FeedState.RUNNING
-    """Paused stops the workers after their present chunk and keeps the progress."""
+    """Paused stops the workers and starts no run; what was fetched stays, and Running goes on."""
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=31_536_000)] | None = None
     """Delete the Backfill so long after it ended; unset keeps it. It cannot change."""
 
@@ -206,13 +212,19 @@ class Progress(StatusModel):
     chunks_total: Count = 0
     """Chunks of one instrument and day."""
     chunks_done: Count = 0
-    """Chunks fetched and checked."""
+    """Chunks fetched and checked, or whole already."""
+    chunks_failed: Count = 0
+    """Chunks that failed for good."""
     rows_written: Count = 0
-    """Rows that were new."""
+    """Rows that were new, or replaced another version of themselves."""
     rows_duplicate: Count = 0
     """Rows that were there already."""
     rows_quarantined: Count = 0
     """Rows that failed a check and lie in the quarantine table."""
+    rows_per_second: Count = 0
+    """Rows written a second, of late, over all workers."""
+    seconds_left: Count | None = None
+    """How long the rest takes at the rate of late; absent while nothing tells."""
     percent: Percent = 0
     """Chunks done as a part of all, rounded down."""
 
@@ -235,12 +247,40 @@ class FailedChunk(StatusModel):
 
     instrument: Instrument
     """The instrument."""
+    channel: Channel
+    """The channel."""
     day: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", max_length=10)]
     """The UTC day, as `2026-11-20`."""
     reason: Annotated[str, Field(max_length=128)]
     """Why, in one CamelCase word."""
     message: ShortText = ""
     """Why, in a sentence for people."""
+
+
+class Outcome(StrEnum):
+    """How a run ended."""
+
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+
+
+class RunRecord(StatusModel):
+    """A run that ended."""
+
+    run: RunName
+    """Name of the run."""
+    outcome: Outcome
+    """How it ended."""
+    start_time: Time
+    """When it began."""
+    completion_time: Time
+    """When it ended."""
+    rows_written: Count = 0
+    """Rows that were new, or replaced another version of themselves."""
+    rows_missing: Count = 0
+    """Expected rows that are nowhere."""
+    chunks_failed: Count = 0
+    """Chunks that failed for good."""
 
 
 class BackfillStatus(StatusModel):
@@ -250,20 +290,30 @@ class BackfillStatus(StatusModel):
     """The metadata.generation last acted on."""
     conditions: Conditions = ()
     """Accepted, Running, Succeeded and Failed."""
+    run: RunName | None = None
+    """Name of the present or last run; its Job is named after the Backfill and it."""
     start_time: Time | None = None
     """When the present or last run began."""
     completion_time: Time | None = None
-    """When the last run ended."""
+    """When the last run ended; absent while one is under way."""
+    last_schedule_time: Time | None = None
+    """The time by the schedule that the present or last run is of."""
     next_schedule_time: Time | None = None
     """When the next run begins."""
     progress: Progress | None = None
     """How far the run is."""
     quality: Quality | None = None
     """What the run's check found."""
+    banned_until_time: Time | None = None
+    """End of the venue's ban of a worker's address; absent where there is none."""
     failed_chunks: Annotated[
-        tuple[FailedChunk, ...], Field(max_length=20), listed_by("instrument", "day")
+        tuple[FailedChunk, ...],
+        Field(max_length=20),
+        listed_by("instrument", "channel", "day"),
     ] = ()
     """The first twenty chunks that failed for good."""
+    history: Annotated[tuple[RunRecord, ...], Field(max_length=20), listed_by("run")] = ()
+    """Runs that ended, the newest first."""
 
 
 class Backfill(Resource):
@@ -278,22 +328,39 @@ class Backfill(Resource):
         ConditionType.FAILED,
     )
     columns: ClassVar[tuple[Column, ...]] = (
+        Column("State", condition_path("Running", "reason"), "What it does or waits for."),
         Column(
             "Progress",
             ".status.progress.percent",
             "Percent of the chunks that are done.",
             type="integer",
         ),
-        Column("Rows", ".status.progress.rowsWritten", "Rows that were new.", type="integer"),
+        Column("Rows", ".status.progress.rowsWritten", "Rows that were written.", type="integer"),
+        Column(
+            "Left", ".status.progress.secondsLeft", "Seconds the rest will take.", type="integer"
+        ),
+        Column(
+            "Failed",
+            ".status.progress.chunksFailed",
+            "Chunks that failed for good.",
+            type="integer",
+        ),
         Column(
             "Missing", ".status.quality.missing", "Expected rows that are nowhere.", type="integer"
         ),
         AGE,
         Column("Feed", ".spec.feedSourceRef.name", "The FeedSource.", priority=1),
         Column(
+            "Rate",
+            ".status.progress.rowsPerSecond",
+            "Rows written a second.",
+            type="integer",
+            priority=1,
+        ),
+        Column(
             "Message",
             condition_path("Running", "message"),
-            "What it does or waits for.",
+            "What it does or waits for, in a sentence.",
             priority=1,
         ),
     )

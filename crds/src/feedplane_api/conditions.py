@@ -6,10 +6,11 @@ Must not know when a condition holds; that is the operator's to decide.
 from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated
 
 from pydantic import Field
 
+from feedplane_api.explained import Explained
 from feedplane_api.schema import Count, StatusModel, Time, listed_by
 
 
@@ -21,18 +22,7 @@ class ConditionStatus(StrEnum):
     UNKNOWN = "Unknown"
 
 
-class _Explained(StrEnum):
-    # A word for machines with the sentence that explains it to a person.
-    sentence: str
-
-    def __new__(cls, word: str, sentence: str = "") -> Self:
-        member = str.__new__(cls, word)
-        member._value_ = word
-        member.sentence = sentence
-        return member
-
-
-class ConditionType(_Explained):
+class ConditionType(Explained):
     """Every condition a resource of ours can have."""
 
     ACCEPTED = "Accepted", "The spec is valid and in force."
@@ -48,7 +38,7 @@ class ConditionType(_Explained):
     FAILED = "Failed", "The Backfill gave up; what it wrote stays."
 
 
-class Reason(_Explained):
+class Reason(Explained):
     """Every reason a condition can have."""
 
     # Any condition.
@@ -63,9 +53,7 @@ class Reason(_Explained):
         "A field breaks a rule; the message names it, and the last good spec stays in force.",
     )
     UNKNOWN_VENUE = "UnknownVenue", "The feeder has no adapter of the name in spec.venue."
-    UNSUPPORTED_CHANNEL = "UnsupportedChannel", "The venue's adapter does not have the channel."
     UNSUPPORTED_SINK = "UnsupportedSink", "This release cannot write to that kind of sink."
-    UNSUPPORTED_MODE = "UnsupportedMode", "This release does not have that failover mode."
     FEED_SOURCE_NOT_FOUND = (
         "FeedSourceNotFound",
         "spec.feedSourceRef names no FeedSource in this namespace.",
@@ -99,6 +87,16 @@ class Reason(_Explained):
     COVERAGE_LOW = "CoverageLow", "Fewer instruments are live than spec.failover asks."
     ACCOUNT_BANNED = "AccountBanned", "The venue refuses the account or the address for a time."
     CREDENTIALS_REFUSED = "CredentialsRefused", "The venue refuses the account's credentials."
+    CREDENTIALS_CHANGED = (
+        "CredentialsChanged",
+        "New credentials are there, and another account publishes while they are tried.",
+    )
+    VENUE_UNREACHABLE = "VenueUnreachable", "The venue's REST interface does not answer."
+    FRAMES_MALFORMED = "FramesMalformed", "Too many frames cannot be read or cannot be true."
+    EVENT_LOOP_LAGGING = (
+        "EventLoopLagging",
+        "A feeder's own process stood still: too little processor, or a frozen node.",
+    )
     SINK_UNAVAILABLE = "SinkUnavailable", "A sink cannot be written; records wait in the spill."
     MARKET_CLOSED = "MarketClosed", "The market's session is closed and no data is expected."
     ACTIVE_HEALTHY = "ActiveHealthy", "The active account is healthy and delivers data."
@@ -108,6 +106,19 @@ class Reason(_Explained):
     STANDBY_NOT_READY = "StandbyNotReady", "No standby account could take over now."
     SINGLE_ACCOUNT = "SingleAccount", "The FeedSource has one account, so nothing can take over."
     NOT_DEGRADED = "NotDegraded", "Everything is as asked."
+    ROLLOUT_STUCK = (
+        "RolloutStuck",
+        "A feeder that was replaced does not become healthy; the active one is left as it is.",
+    )
+    LEASE_CONFLICT = (
+        "LeaseConflict",
+        "Two accounts take themselves for active; sinks refuse the second copies.",
+    )
+
+    # An account in status.accounts, besides those above.
+    STOPPED = "Stopped", "The account's feeders are stopped."
+    MAINTENANCE = "Maintenance", "A person took the account out of service."
+    COLD_START = "ColdStart", "Started because the account before it cannot publish."
 
     # Covered, Complete.
     INSTRUMENTS_MISSING = "InstrumentsMissing", "Wanted instruments are not live; status.missing."
@@ -120,9 +131,15 @@ class Reason(_Explained):
     GAPS_UNFILLABLE = "GapsUnfillable", "Some gaps can be filled from nowhere; the ledger says why."
 
     # Backfill.
-    AWAITING_SUPPORT = (
-        "AwaitingSupport",
-        "The Backfill is valid and stored, but the Jobs that run it come with a later release.",
+    QUEUED = "Queued", "As many backfill workers run as may; this one's turn comes."
+    AWAITING_LISTING = (
+        "AwaitingListing",
+        "Globs wait for the venue's instrument list, which a feeder tells.",
+    )
+    WORKERS_STARTING = "WorkersStarting", "The Job is there and its Pods are starting."
+    WORKERS_FAILED = (
+        "WorkersFailed",
+        "Workers ended without finishing, again and again; the message says why.",
     )
     AWAITING_SCHEDULE = "AwaitingSchedule", "The next run's time has not come."
     CHUNKS_RUNNING = "ChunksRunning", "Chunks are being fetched."

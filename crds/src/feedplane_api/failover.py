@@ -1,19 +1,14 @@
 """What a FeedSource's other accounts do, and when one of them takes over."""
 
-from enum import StrEnum
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from feedplane_api.schema import ApiModel, Percent, Rule
+from feedplane_api.worker import Failback as Failback
 from feedplane_api.worker import FailoverMode
 
-
-class Failback(StrEnum):
-    """Whether the preferred account takes over again by itself."""
-
-    AUTOMATIC = "Automatic"
-    MANUAL = "Manual"
+AccountName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*$", min_length=1, max_length=20)]
 
 
 class Failover(ApiModel):
@@ -82,3 +77,8 @@ class Failover(ApiModel):
     """How long the preferred account must be healthy before it takes over again."""
     cooldown_seconds: int = Field(default=30, ge=0, le=3_600)
     """Least time between two failovers."""
+    failure_threshold: int = Field(default=2, ge=1, le=60)
+    """Checks in a row, two a second, that must fail before an account counts as unhealthy; refused
+    credentials and bans count at once."""
+    success_threshold: int = Field(default=3, ge=1, le=600)
+    """Checks in a row that must pass before an unhealthy account counts as healthy again."""

@@ -5,8 +5,14 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from feedplane_api.conditions import Conditions, ConditionStatus, ConditionType
-from feedplane_api.failover import Failover
+from feedplane_api.conditions import ConditionType
+from feedplane_api.failover import AccountName, Failover
+from feedplane_api.feed_source_status import AccountRole as AccountRole
+from feedplane_api.feed_source_status import AccountStatus as AccountStatus
+from feedplane_api.feed_source_status import FailoverStatus as FailoverStatus
+from feedplane_api.feed_source_status import FeedCoverage as FeedCoverage
+from feedplane_api.feed_source_status import FeedSourceStatus as FeedSourceStatus
+from feedplane_api.feed_source_status import RolloutStatus as RolloutStatus
 from feedplane_api.feeder_pod import FeederPod
 from feedplane_api.names import Kind
 from feedplane_api.resource import AGE, Column, Resource, condition_path, name_rule
@@ -14,27 +20,22 @@ from feedplane_api.schema import (
     DNS_LABEL,
     SET,
     ApiModel,
-    Count,
     ObjectName,
     Percent,
     Rule,
     RuleReason,
     SecretRef,
-    ShortText,
-    SmallCount,
-    StatusModel,
     StreamUrl,
-    Time,
+    VenueUrl,
     WebUrl,
     cel_same,
     listed_by,
 )
 from feedplane_api.sinks import SecretKey, Sink
-from feedplane_api.worker import FailoverMode, SessionState
+from feedplane_api.worker import FailoverMode
 
 ALWAYS_OPEN = "AlwaysOpen"
 
-AccountName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*$", min_length=1, max_length=20)]
 Front = Annotated[str, Field(pattern=r"^(tcp|ssl)://[^\s@]+:[0-9]{1,5}$", max_length=128)]
 
 
@@ -43,6 +44,13 @@ class FeedState(StrEnum):
 
     RUNNING = "Running"
     PAUSED = "Paused"
+
+
+class AccountState(StrEnum):
+    """Whether an account may be used."""
+
+    IN_SERVICE = "InService"
+    MAINTENANCE = "Maintenance"
 
 
 class Notice(StrEnum):
@@ -62,7 +70,7 @@ class VenueEndpoints(ApiModel):
 
     stream: StreamUrl | None = None
     """Base URL of the stream, as `wss://stream.example:9443`."""
-    rest: WebUrl | None = None
+    rest: VenueUrl | None = None
     """Base URL of the REST interface."""
     archive: WebUrl | None = None
     """Base URL of the archive of past days."""
@@ -81,6 +89,8 @@ class Account(ApiModel):
     fronts: Annotated[tuple[Front, ...], Field(max_length=8), SET] = ()
     """Front addresses to log in at, in order, as `tcp://192.0.2.1:41213`; for venues that have
     fronts."""
+    state: AccountState = AccountState.IN_SERVICE
+    """Maintenance hands its place over to another account and stops its feeders."""
 
 
 class Sharding(ApiModel):
@@ -107,10 +117,13 @@ class MarketSession(ApiModel):
     calendar: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=32)] = (
         ALWAYS_OPEN
     )
-    """Trading calendar, by market identifier code as `XNYS`; AlwaysOpen never closes. Silence is
-    a fault only while it is open."""
+    """Trading calendar, by market identifier code as `XNYS`; ChinaFutures knows day and night of
+    every product, AlwaysOpen never closes. Silence is a fault only while it is open."""
     restart_before_open_minutes: Annotated[int, Field(ge=1, le=720)] | None = None
     """Renew each session this long before the market opens; unset does not."""
+    check_days: int = Field(default=30, ge=0, le=30)
+    """Look at so many whole days of the tape when a feeder starts, against the calendar; those
+    that lack rows are logged, and fetched by Backfills where the venue has them. 0 skips it."""
 
 
 class VenueLimits(ApiModel):
@@ -124,8 +137,11 @@ class VenueLimits(ApiModel):
     """Connections opened in five minutes; unset takes the venue's limit."""
     request_weight_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     """REST request weight in a minute; unset takes the venue's limit."""
+    sessions_per_account: Annotated[int, Field(ge=1, le=64)] | None = None
+    """Logins an account may have at once; with 1 a Lease guards the login, so that no second one is
+    ever tried. Unset keeps each feeder to the venue's limit, without that Lease."""
     backfill_share_percent: Percent = 50
-    """Part of the REST budget that Backfills and repair may use."""
+    """Part of the REST budget that Backfills may use, 80 at most; repairs may go up to 80."""
 
 
 class UrlSecretRef(ApiModel):
@@ -160,6 +176,15 @@ def _active_account_known(spec: "FeedSourceSpec") -> bool:
     return spec.active_account is None or spec.active_account in names
 
 
+def _in_service(spec: "FeedSourceSpec") -> set[str]:
+    return {account.name for account in spec.accounts if account.state is AccountState.IN_SERVICE}
+
+
+def _active_account_serves(spec: "FeedSourceSpec") -> bool:
+    names = {account.name for account in spec.accounts}
+    return spec.active_account not in names or spec.active_account in _in_service(spec)
+
+
 def _lines_differ(spec: "FeedSourceSpec") -> bool:
     lines = [
         (account.credentials_secret_ref.name, account.endpoints, account.fronts)
@@ -189,6 +214,19 @@ class FeedSourceSpec(ApiModel):
             message="activeAccount must name one of accounts",
             field=".activeAccount",
             holds=_active_account_known,
+        ),
+        Rule(
+            cel="!has(self.activeAccount) || !self.accounts.exists(account,"
+            " account.name == self.activeAccount && account.state == 'Maintenance')",
+            message="activeAccount must not be in Maintenance",
+            field=".activeAccount",
+            holds=_active_account_serves,
+        ),
+        Rule(
+            cel="self.accounts.exists(account, account.state == 'InService')",
+            message="one account at least must be InService; state Paused stops them all",
+            field=".accounts",
+            holds=lambda spec: bool(_in_service(spec)),
         ),
         Rule(
             cel="self.accounts.all(a, !has(a.credentialsSecretRef) || self.accounts.exists_one(b,"
@@ -231,70 +269,6 @@ class FeedSourceSpec(ApiModel):
     """How feeders run."""
     state: FeedState = FeedState.RUNNING
     """Paused stops the feeders and keeps everything else."""
-
-
-class AccountStatus(StatusModel):
-    """One account as its feeders report it."""
-
-    name: AccountName
-    """Name of the account."""
-    session: SessionState
-    """The worst session of the account's feeders."""
-    healthy: ConditionStatus
-    """The feeders' verdict; Unknown while they do not answer."""
-    reason: Annotated[str, Field(max_length=128)] = ""
-    """Why, in one CamelCase word."""
-    instruments: SmallCount = 0
-    """Instruments the account carries."""
-
-
-class FailoverStatus(StatusModel):
-    """Who publishes, and since when."""
-
-    epoch: Count = 0
-    """Times the publisher Leases changed hands; it stands in the ledger's sessions as well."""
-    active: ShortText | None = None
-    """The account that publishes; that of the first shard where they differ."""
-    since_time: Time | None = None
-    """When it took over."""
-    reason: ShortText = ""
-    """Why it took over, in one CamelCase word."""
-    count: SmallCount = 0
-    """Failovers from one account to another so far."""
-    last_duration_milliseconds: SmallCount | None = None
-    """How long the last failover took."""
-
-
-class FeedCoverage(StatusModel):
-    """Wanted instruments and channels, and how many are live."""
-
-    wanted: SmallCount = 0
-    """Pairs of instrument and channel that Subscriptions ask for."""
-    live: SmallCount = 0
-    """Those of them that deliver on the active account."""
-    percent: Percent = 0
-    """Live as a part of wanted, rounded down."""
-
-
-class FeedSourceStatus(StatusModel):
-    """What is."""
-
-    observed_generation: Count | None = None
-    """The metadata.generation last acted on."""
-    conditions: Conditions = ()
-    """Accepted, Ready, Streaming, Redundant, Degraded and Paused."""
-    active_account: ShortText | None = None
-    """The account that publishes."""
-    accounts: Annotated[tuple[AccountStatus, ...], Field(max_length=8), listed_by("name")] = ()
-    """Each account as its feeders report it."""
-    failover: FailoverStatus | None = None
-    """Who publishes, and since when."""
-    coverage: FeedCoverage | None = None
-    """How much of what is wanted is live."""
-    events_per_second: Count | None = None
-    """Events received on the active account, rounded to two digits."""
-    lag_milliseconds: Count | None = None
-    """Median time from an event to its receipt, rounded to two digits."""
 
 
 class FeedSource(Resource):

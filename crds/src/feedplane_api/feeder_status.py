@@ -7,7 +7,7 @@ Must not know how a feeder or the operator works.
 from datetime import datetime
 from enum import StrEnum
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from feedplane_api.contract import ContractModel, FeedSourceIdentity
 
@@ -52,6 +52,40 @@ class GapCount(ContractModel):
     unfillable: int = 0
 
 
+class RepairReport(ContractModel):
+    """The ledgers' open rows of this shard, and what this process did about them."""
+
+    open: int = 0
+    filled: int = 0
+    unfillable: int = 0
+    rows: int = 0
+    """Rows that filled them."""
+
+
+class LargeGap(ContractModel):
+    """An open row of the ledger that is too large for the feeder to fill by itself."""
+
+    symbol: str
+    channel: str
+    start: AwareDatetime
+    """The missing part lies from here, ..."""
+    end: AwareDatetime
+    """... to before here."""
+    since_time: AwareDatetime
+    """When it was found."""
+
+
+class MissingDays(ContractModel):
+    """Whole days that instruments lack of channels whose past can be fetched."""
+
+    symbols: tuple[str, ...]
+    channels: tuple[str, ...]
+    start: AwareDatetime
+    """The midnight that their first day begins with, ..."""
+    end: AwareDatetime
+    """... and the one that their last day ends with."""
+
+
 class SinkReport(ContractModel):
     """One sink as the feeder sees it; never part of the health verdict."""
 
@@ -64,9 +98,34 @@ class SinkReport(ContractModel):
     queued_records: int = 0
     spilled_bytes: int = 0
     lost_records: int = 0
+    missed_snapshots: int = 0
+    """Snapshots that another account wrote and this one, unbroken all the while, never had; at
+    least so many, and only in a merged feed."""
     last_write_time: datetime | None = None
     last_error: str | None = None
     """Error class and text without any connection string."""
+
+
+class CandidateReport(ContractModel):
+    """Another account that could publish, as this feeder knows it from the Lease."""
+
+    account: str
+    healthy: bool = False
+    reason: str = ""
+    fresh: bool = False
+    """Whether it was heard of lately."""
+
+
+class BufferReport(ContractModel):
+    """What a standby remembers, and what became of it."""
+
+    records: int = 0
+    seconds: int = 0
+    """Age of the oldest record held."""
+    replayed_records: int = 0
+    """Records written from the buffer on promotions of this process."""
+    dropped_records: int = 0
+    """Records the bound of memory pushed out before their time."""
 
 
 class ElectionReport(ContractModel):
@@ -80,6 +139,11 @@ class ElectionReport(ContractModel):
     since_time: datetime | None = None
     reason: str | None = None
     api_reachable: bool = True
+    unreachable_seconds: int = 0
+    """How long the API server could not be reached, over this process's life."""
+    last_failover_milliseconds: int | None = None
+    """How long the tape stood still at this process's last promotion, by its rows."""
+    candidates: tuple[CandidateReport, ...] = ()
 
 
 class Coverage(ContractModel):
@@ -97,6 +161,8 @@ class HealthReport(ContractModel):
     healthy: bool
     reason: str
     message: str = ""
+    definitive: bool = False
+    """Whether waiting cannot help, so that no cooldown is owed: a refused login, a ban."""
 
 
 class FeederStatus(ContractModel):
@@ -124,6 +190,12 @@ class FeederStatus(ContractModel):
     last_event_milliseconds: dict[str, int] = Field(default_factory=dict)
     """Per symbol: ts_recv of the newest record in any wanted channel, Unix milliseconds."""
     gaps: tuple[GapCount, ...] = ()
+    repair: RepairReport = RepairReport()
+    large_gaps: tuple[LargeGap, ...] = Field(default=(), max_length=500)
+    """Open gaps that wait for a Backfill, the oldest first."""
+    missing_days: tuple[MissingDays, ...] = Field(default=(), max_length=32)
+    """Days that the check of the tape found missing and nobody has tried to fetch, the oldest
+    first; as many of them as a report holds."""
     events_per_second: int = 0
     """Over the last ten seconds."""
     lag_milliseconds: int | None = None
@@ -134,6 +206,7 @@ class FeederStatus(ContractModel):
     request_weight_used: int = 0
     banned_until_time: datetime | None = None
     election: ElectionReport = ElectionReport()
+    buffer: BufferReport = BufferReport()
     sinks: tuple[SinkReport, ...] = ()
 
 

@@ -42,14 +42,25 @@ LABEL_INSTANCE: Final = "app.kubernetes.io/instance"
 LABEL_FEED_SOURCE: Final = f"{GROUP}/feed-source"
 LABEL_ACCOUNT: Final = f"{GROUP}/account"
 LABEL_SHARD: Final = f"{GROUP}/shard"
+LABEL_BACKFILL: Final = f"{GROUP}/backfill"
+LABEL_RUN: Final = f"{GROUP}/run"
+"""Which run of a Backfill an object belongs to."""
+LABEL_SUBSCRIPTION: Final = f"{GROUP}/subscription"
+"""On a Backfill that was made to fill a Subscription's gaps."""
 
 # Annotations.
 ANNOTATION_CONFIG_HASH: Final = f"{GROUP}/config-hash"
 """On the pod template: hash of what a feeder cannot take over live; a change rolls the pod."""
+ANNOTATION_TEMPLATE_HASH: Final = f"{GROUP}/template-hash"
+"""On the pod template: hash of all the rest of it, by which a pod of a former one is told."""
+ANNOTATION_PLANNED_RESTART: Final = f"{GROUP}/planned-restart"
+"""On the pod template: the planned restart that made the pod."""
 
 # The pod's side of the contract.
 WORKER_CONFIG_KEY: Final = "worker.yaml"
 """Key of the WorkerConfig document in the feeder's ConfigMap."""
+BACKFILL_CONFIG_KEY: Final = "backfill.yaml"
+"""Key of the BackfillConfig document in a run's ConfigMap."""
 WORKER_CONFIG_DIR: Final = "/etc/feedplane"
 CREDENTIALS_DIR: Final = "/var/run/feedplane/credentials"
 """The account's Secret, one file per key."""
@@ -64,6 +75,12 @@ LEASE_CHANGED_REASON: Final = f"{GROUP}/reason"
 """Lease annotation: why the present holder took over, or why the last one let go."""
 
 
+LEASE_SUCCESSOR: Final = f"{GROUP}/successor"
+"""Lease annotation: the account that the last holder handed over to; empty when to anybody."""
+LEASE_CANDIDATE_PREFIX: Final = f"candidate.{GROUP}/"
+"""Lease annotation, followed by an account's name: how that account does, in its own words."""
+
+
 class ExitCode:
     """What a feeder's exit code tells the operator (sysexits where one fits)."""
 
@@ -72,6 +89,8 @@ class ExitCode:
     USAGE: Final = 64
     SINK_REFUSED: Final = 69
     """The sink can never work as it is: a version with a known conflict bug, a foreign table."""
+    INTERRUPTED: Final = 75
+    """A backfill worker was told to stop before its work was done; started again it goes on."""
     CONFIG_INVALID: Final = 78
     """The configuration cannot be used, an unknown venue included; see the termination message."""
 

@@ -180,6 +180,7 @@ SmallCount = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Percent = Annotated[int, Field(ge=0, le=100)]
 StreamUrl = Annotated[str, Field(pattern=r"^(wss?|https?|tcp)://[^\s]+$", max_length=512)]
 WebUrl = Annotated[str, Field(pattern=r"^https?://[^\s]+$", max_length=512)]
+VenueUrl = Annotated[str, Field(pattern=r"^(https?|tcp)://[^\s]+$", max_length=512)]
 ShortText = Annotated[str, Field(max_length=256)]
 Quantity = Annotated[
     str,

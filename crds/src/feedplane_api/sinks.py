@@ -40,16 +40,38 @@ class CredentialsKeyRef(ApiModel):
     """Key whose value is the login."""
 
 
+def _compressed_before_dropped(sink: "PostgresSink") -> bool:
+    if sink.retention_days is None or sink.compress_after_days is None:
+        return True
+    return sink.compress_after_days < sink.retention_days
+
+
 class PostgresSink(ApiModel):
     """A PostgreSQL or TimescaleDB database."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="!has(self.retentionDays) || !has(self.compressAfterDays)"
+            " || self.compressAfterDays < self.retentionDays",
+            message="compressAfterDays must be less than retentionDays",
+            field=".compressAfterDays",
+            holds=_compressed_before_dropped,
+        ),
+    )
 
     dsn_secret_ref: DsnSecretRef
     """The Secret key that holds the connection string."""
     schema_name: SqlName = Field(default="feedplane", alias="schema")
     """Schema of the tables; it is created when it does not exist and the user may do so."""
     chunk_interval_hours: int = Field(default=24, ge=1, le=8760)
-    """Hours of data in one chunk, where tables are TimescaleDB hypertables; it applies to chunks
-    made later."""
+    """Hours of data in one chunk, where tables are TimescaleDB hypertables, and thirty times as
+    many of bars and metrics; it counts when the tables are made."""
+    retention_days: int | None = Field(default=None, ge=1, le=36_500)
+    """Days that rows of the data tables are kept, whoever wrote them; unset keeps all of them. Of
+    FeedSources that share a schema the shortest counts."""
+    compress_after_days: int | None = Field(default=None, ge=1, le=36_500)
+    """Age in days at which chunks are compressed, where TimescaleDB has its community license;
+    choose more than you may still backfill. Unset compresses nothing."""
 
 
 class NatsSink(ApiModel):

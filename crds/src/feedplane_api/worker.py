@@ -15,6 +15,8 @@ from pydantic import Field, ValidationError
 from feedplane_api.contract import ContractModel
 from feedplane_api.contract import FeedSourceIdentity as FeedSourceIdentity
 from feedplane_api.errors import InvalidWorkerConfigError
+from feedplane_api.feeder_status import BufferReport as BufferReport
+from feedplane_api.feeder_status import CandidateReport as CandidateReport
 from feedplane_api.feeder_status import ChannelProblem as ChannelProblem
 from feedplane_api.feeder_status import ChannelState as ChannelState
 from feedplane_api.feeder_status import Coverage as Coverage
@@ -22,10 +24,14 @@ from feedplane_api.feeder_status import ElectionReport as ElectionReport
 from feedplane_api.feeder_status import FeederStatus as FeederStatus
 from feedplane_api.feeder_status import GapCount as GapCount
 from feedplane_api.feeder_status import HealthReport as HealthReport
+from feedplane_api.feeder_status import LargeGap as LargeGap
 from feedplane_api.feeder_status import ListedInstrument as ListedInstrument
 from feedplane_api.feeder_status import Listing as Listing
+from feedplane_api.feeder_status import MissingDays as MissingDays
+from feedplane_api.feeder_status import RepairReport as RepairReport
 from feedplane_api.feeder_status import SessionState as SessionState
 from feedplane_api.feeder_status import SinkReport as SinkReport
+from feedplane_api.market_hours import MarketHours as MarketHours
 
 WORKER_CONFIG_VERSION = 1
 
@@ -33,7 +39,7 @@ Symbol = Annotated[str, Field(pattern=r"^[A-Za-z0-9._/-]{1,32}$")]
 ChannelName = Annotated[
     str,
     Field(
-        pattern=r"^(trade|quote|book|metric"
+        pattern=r"^(trade|quote|book|metric|snapshot"
         r"|bar-(1s|1m|3m|5m|15m|30m|1h|2h|4h|6h|8h|12h|1d|3d|1w|1M))$"
     ),
 ]
@@ -66,6 +72,8 @@ class Wanted(ContractModel):
     """The instrument without its venue suffix, as the Subscription wrote it."""
     channels: tuple[ChannelName, ...] = Field(min_length=1)
     """Channels of this instrument, for instance `trade` or `bar-1m`."""
+    manual_repair: tuple[ChannelName, ...] = ()
+    """Those whose gaps are left open until a person fills them."""
 
 
 class Selector(ContractModel):
@@ -90,13 +98,43 @@ class FailoverMode(StrEnum):
     COLD = "Cold"
 
 
+class Failback(StrEnum):
+    """Whether the preferred account takes over again by itself."""
+
+    AUTOMATIC = "Automatic"
+    MANUAL = "Manual"
+
+
+class FailoverPolicy(ContractModel):
+    """Who may publish and when that moves; taken over live."""
+
+    accounts: tuple[str, ...] = ()
+    """Every account in order of preference; empty where there is no other."""
+    active_account: str | None = None
+    """The account a person wants active; absent leaves the choice to failover."""
+    maintenance: tuple[str, ...] = ()
+    """Accounts a person took out of service."""
+    failback: Failback = Failback.AUTOMATIC
+    """Whether a more preferred account takes over again by itself."""
+    failback_after_seconds: int = Field(default=300, ge=0)
+    """How long it must have been healthy before it does."""
+    cooldown_seconds: int = Field(default=30, ge=0)
+    """Least time between two failovers that nobody was forced into."""
+    failure_threshold: int = Field(default=2, ge=1)
+    """Checks in a row that must fail before an account counts as unhealthy."""
+    success_threshold: int = Field(default=3, ge=1)
+    """Checks in a row that must pass before it counts as healthy again."""
+
+
 class ElectionConfig(ContractModel):
-    """The publisher Lease and its timings; absent in a configuration without a cluster."""
+    """The Leases and their timings; absent in a configuration without a cluster."""
 
     namespace: str
     """Namespace of the Lease."""
     lease_name: str
     """Name of the publisher Lease."""
+    account_lease_name: str | None = None
+    """Name of the Lease that allows the account's one session; absent where many are allowed."""
     mode: FailoverMode = FailoverMode.HOT
     """What this feeder does while it is not active."""
     lease_duration_seconds: int = 6
@@ -129,6 +167,10 @@ class SessionConfig(ContractModel):
     """How much a standby keeps in memory."""
     instruments_refresh_seconds: int = Field(default=300, ge=5)
     """How often the venue's instrument list is read again."""
+    check_days: int = Field(default=0, ge=0, le=366)
+    """Whole days of the tape that are looked at when the feeder starts; 0 looks at none."""
+    hours: MarketHours | None = None
+    """When data can be expected; absent where the market never closes."""
 
 
 class Limits(ContractModel):
@@ -142,6 +184,8 @@ class Limits(ContractModel):
     """Connections opened, all together."""
     request_weight_per_minute: int | None = Field(default=None, ge=1)
     """REST requests, in the venue's own weights."""
+    sessions_per_account: int | None = Field(default=None, ge=1)
+    """Logins an account may have at once."""
     backfill_share_percent: int = Field(default=50, ge=0, le=100)
     """Part of the request weight that backfills may use."""
 
@@ -162,7 +206,12 @@ class PostgresSinkConfig(ContractModel):
     )
     """Schema of the tables; made if it is not there."""
     chunk_interval_hours: int = Field(default=24, ge=1)
-    """Time one chunk of a hypertable covers; without TimescaleDB of no effect."""
+    """Hours that one chunk of a hypertable covers, of bars and metrics thirty times as many;
+    without TimescaleDB of no effect."""
+    retention_days: int | None = Field(default=None, ge=1, le=36_500)
+    """Days that rows of the data tables are kept; absent keeps all of them."""
+    compress_after_days: int | None = Field(default=None, ge=1, le=36_500)
+    """Age at which chunks are compressed, where the edition can; absent compresses nothing."""
     batch_rows: int = Field(default=5_000, ge=1)
     """A batch is written at so many rows, ..."""
     batch_milliseconds: int = Field(default=100, ge=1)
@@ -204,8 +253,8 @@ class LogFormat(StrEnum):
 class WorkerConfig(ContractModel):
     """Everything one feeder process needs to know.
 
-    `wanted`, `selectors`, `limits` and `session` are taken over live; a change of any other
-    field needs a new process.
+    `wanted`, `selectors`, `limits`, `session` and `policy` are taken over live; a change of any
+    other field needs a new process.
     """
 
     version: Literal[1] = 1
@@ -236,6 +285,8 @@ class WorkerConfig(ContractModel):
     """What stands before each sink."""
     election: ElectionConfig | None = None
     """The publisher Lease; without it this feeder always publishes."""
+    policy: FailoverPolicy = FailoverPolicy()
+    """Who may publish and when that moves."""
     config_map: ConfigMapRef | None = None
     """Where this configuration is watched; without it the file itself is."""
     http_port: int = Field(default=8000, ge=0, le=65_535)
@@ -246,7 +297,7 @@ class WorkerConfig(ContractModel):
     """The least severe lines that are written."""
 
 
-LIVE_FIELDS = frozenset({"wanted", "selectors", "limits", "session"})
+LIVE_FIELDS = frozenset({"wanted", "selectors", "limits", "session", "policy"})
 """Fields of WorkerConfig that a running feeder takes over without a restart."""
 
 
