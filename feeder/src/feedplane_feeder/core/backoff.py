@@ -29,9 +29,13 @@ class Backoff:
         """Tell that the last try ended, and how long it had held."""
         self._failures = 1 if lasted_ns >= STABLE_NS else self._failures + 1
 
-    def delay_seconds(self, rng: Rng) -> float:
-        """Return how long to wait before the next try; nothing before the first."""
+    def delay_seconds(self, rng: Rng, cap_seconds: float | None = None) -> float:
+        """Return how long to wait before the next try; nothing before the first.
+
+        `cap_seconds` is a lower cap for this time.
+        """
         if self._failures == 0:
             return 0.0
         ceiling = self._initial * 2.0 ** min(self._failures - 1, 63)
-        return rng.uniform(0.0, min(self._cap, ceiling))
+        cap = self._cap if cap_seconds is None else min(self._cap, cap_seconds)
+        return rng.uniform(0.0, min(cap, ceiling))

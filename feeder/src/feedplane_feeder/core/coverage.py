@@ -15,6 +15,9 @@ When frames come back right after the channel was asked for again, the silence w
 fault and is not learned; when they come back by themselves later, the stream is quiet by nature
 and the silence is learned, so the same silence is not suspicious a second time.
 
+While its market is closed nothing can be missed: an acknowledged channel is live, and its silence
+begins anew with the next open.
+
 Pure: time is an argument. Must not know connections.
 """
 
@@ -26,10 +29,13 @@ from typing import Final
 from feedplane_api.worker import ChannelState
 from feedplane_feeder.core.ports import Channel
 from feedplane_feeder.core.pulse import Pulse
+from feedplane_feeder.core.sessions import Sessions
 
 CURE_NS: Final = 2_000_000_000
 """Frames within this time of asking again mean that asking helped."""
 RESUBSCRIBE_CAP_NS: Final = 300_000_000_000
+NEW_NS: Final = 15_000_000_000
+"""So long a channel that is newly wanted may take to be confirmed and to deliver."""
 
 
 class Reason(StrEnum):
@@ -44,6 +50,7 @@ class Reason(StrEnum):
     NOT_TRADING = "NotTrading"
     NOT_SUPPORTED = "NotSupported"
     VENUE_REFUSED = "VenueRefused"
+    NO_SESSION_LEFT = "NoSessionLeft"
 
 
 @dataclass(slots=True)
@@ -60,6 +67,8 @@ class Covered:
     """When to ask for it again while it stays mute."""
     wait_ns: int = 0
     asked_ns: int = 0
+    new_ns: int | None = None
+    """Since when it is wanted, or can be had again; None once it has delivered."""
 
 
 @dataclass(slots=True)
@@ -77,6 +86,8 @@ class Coverage:
     """All wanted channels of one feeder."""
 
     def __init__(self) -> None:
+        self.sessions = Sessions()
+        """When the instruments trade."""
         self._channels: dict[Channel, Covered] = {}
         self._recovered: list[Channel] = []
 
@@ -87,7 +98,11 @@ class Coverage:
             del self._channels[channel]
         for channel in sorted(wanted.difference(self._channels)):
             self._channels[channel] = Covered(
-                Pulse(now_ns), ChannelState.PENDING, Reason.AWAITING_CONNECTION, now_ns
+                Pulse(now_ns),
+                ChannelState.PENDING,
+                Reason.AWAITING_CONNECTION,
+                now_ns,
+                new_ns=now_ns,
             )
 
     def exclude(self, channel: Channel, state: ChannelState, reason: str, now_ns: int) -> bool:
@@ -103,6 +118,7 @@ class Coverage:
         """Say that an excluded channel can be had again."""
         covered = self._channels.get(channel)
         if covered is not None and covered.state in _EXCLUDED:
+            covered.new_ns = now_ns
             _set(covered, ChannelState.PENDING, Reason.AWAITING_CONNECTION, now_ns)
 
     def is_excluded(self, channel: Channel) -> bool:
@@ -140,12 +156,16 @@ class Coverage:
         if covered is None or frames <= 0 or covered.state in _EXCLUDED:
             return
         cured = covered.state is ChannelState.STALE and now_ns - covered.asked_ns <= CURE_NS
-        covered.pulse.beat(frames, now_ns, learn=not cured)
+        opened_ns = self.sessions.opened_ns(now_ns, channel.symbol)
+        if opened_ns is not None:
+            covered.pulse.open(opened_ns)
+        covered.pulse.beat(frames, now_ns, learn=not cured and opened_ns is not None)
         covered.ever_delivered = True
         if covered.state is ChannelState.STALE:
             self._recovered.append(channel)
         if covered.state is not None:
             covered.wait_ns = 0
+            covered.new_ns = None
             _set(covered, None, "", now_ns)
 
     def sweep(self, now_ns: int, stale_after_ns: int) -> Sweep:
@@ -155,6 +175,12 @@ class Coverage:
         for channel, covered in self._channels.items():
             if not covered.acknowledged or covered.state in _EXCLUDED:
                 continue
+            opened_ns = self.sessions.opened_ns(now_ns, channel.symbol)
+            if opened_ns is None:
+                if covered.state is not None:
+                    _set(covered, None, "", now_ns)
+                continue
+            covered.pulse.open(opened_ns)
             if covered.state is ChannelState.STALE:
                 if now_ns >= covered.again_ns:
                     self._ask_again(channel, covered, sweep, now_ns)
@@ -165,6 +191,20 @@ class Coverage:
                 sweep.stale.append(channel)
                 self._ask_again(channel, covered, sweep, now_ns)
         return sweep
+
+    def count_new(self, now_ns: int) -> int:
+        """Return how many pending channels are wanted too shortly to be missed."""
+        return sum(
+            covered.state is ChannelState.PENDING
+            and covered.new_ns is not None
+            and now_ns - covered.new_ns < NEW_NS
+            for covered in self._channels.values()
+        )
+
+    def is_market_open(self, now_ns: int) -> bool:
+        """Tell whether anything that is wanted trades now."""
+        symbols = (channel.symbol for channel in self._channels)
+        return not self._channels or self.sessions.is_any_open(now_ns, symbols)
 
     def items(self) -> Iterable[tuple[Channel, Covered]]:
         """Return every wanted channel with what is known about it."""
@@ -177,6 +217,11 @@ class Coverage:
             KeyError: the channel is not wanted.
         """
         return self._channels[channel].state
+
+    def find_state(self, channel: Channel) -> ChannelState | None:
+        """Return the state of a channel, None when it is live or not wanted any more."""
+        covered = self._channels.get(channel)
+        return covered.state if covered else None
 
     def _ask_again(self, channel: Channel, covered: Covered, sweep: Sweep, now_ns: int) -> None:
         sweep.resubscribe.append(channel)

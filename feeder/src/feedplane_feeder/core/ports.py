@@ -3,12 +3,23 @@
 The shapes every venue and every store must fit. Must not name any of them.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from feedplane_api.worker import Endpoints, ListedInstrument
+from feedplane_feeder.core.batches import NO_EPOCH as NO_EPOCH
+from feedplane_feeder.core.batches import Batch as Batch
+from feedplane_feeder.core.batches import PublisherSession as PublisherSession
+from feedplane_feeder.core.batches import Takeover as Takeover
+from feedplane_feeder.core.batches import Watermark as Watermark
+from feedplane_feeder.core.batches import Written as Written
+from feedplane_feeder.core.instrument_list import InstrumentList as InstrumentList
+from feedplane_feeder.core.roles import Demoted as Demoted
+from feedplane_feeder.core.roles import Election as Election
+from feedplane_feeder.core.roles import Promoted as Promoted
+from feedplane_feeder.core.roles import Seat as Seat
 from feedplane_feeder.records import BookDelta, Gap, Quarantined, Record
 
 
@@ -19,7 +30,7 @@ class Channel:
     symbol: str
     """Instrument without venue suffix, for instance `BTCUSDT`."""
     name: str
-    """`trade`, `quote`, `book`, `metric` or `bar-<interval>`."""
+    """`trade`, `quote`, `book`, `metric`, `snapshot` or `bar-<interval>`."""
 
 
 class TransportKind(StrEnum):
@@ -43,8 +54,21 @@ class VenueLimits:
     """The venue ends a connection at this age."""
     ping_timeout_seconds: int
     """Nothing at all received for this long means the socket is dead."""
+    sessions_per_account: int | None = None
+    """How many logins an account may have at once; None means any number."""
     source: str = ""
     """Where the venue states them, and when that was read."""
+
+
+class Proof(StrEnum):
+    """How far an adapter is proven; each includes the ones before it."""
+
+    CONSTRUCTED = "constructed"
+    """Against frames and a simulator made from the venue's documentation."""
+    RECORDED = "recorded"
+    """Against frames that the venue itself sent."""
+    TRIED_LIVE = "tried live"
+    """Connected to the venue itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,13 +81,26 @@ class Capabilities:
     limits: VenueLimits
     bar_intervals: frozenset[str] = frozenset()
     """Intervals a `bar-<interval>` channel may have."""
-    sessions_per_account: int | None = None
-    """How many logins an account may have at once; None means any number."""
     needs_credentials: bool = False
+    dense_bars: bool = True
+    """Whether there is a bar for each interval; else one without trades has none."""
+    numbered: frozenset[str] = frozenset({"trade", "book"})
+    """Channel kinds whose ids are a run without holes, so that a missing one shows."""
     used_weight_header: str | None = None
     """REST answer header with the request weight used in this minute."""
     banned_until_pattern: str | None = None
     """Regular expression for the end of a ban in a REST answer, group 1 in Unix milliseconds."""
+    credentials_refused_pattern: str | None = None
+    """Regular expression found in a REST answer that refuses the credentials."""
+    credential_headers: Mapping[str, str] = field(default_factory=dict)
+    """Credential key -> header that carries it, in handshakes and requests; others stay unsent.
+
+    `Authorization: Bearer ` is a header with what stands before the value.
+    """
+    instruments: InstrumentList | None = None
+    """The list that `Adapter.instruments` reads; None where it returns None."""
+    proof: Proof = Proof.CONSTRUCTED
+    """How far this adapter is proven; the page of venues says it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +170,15 @@ class Received:
     quarantined: list[Quarantined] = field(default_factory=list)
     unreadable: dict[Channel, str] = field(default_factory=dict)
     """Channels, with their instrument_id, that a frame set aside may have belonged to."""
+    interrupted: dict[Channel, str] = field(default_factory=dict)
+    """Channels, with their instrument_id, that the venue took back and that will come again."""
+    answered: bool = False
+    """Whether the session may have more to send now."""
     controls: list[Control] = field(default_factory=list)
+    unchanged: int = 0
+    """Answers and channels that came and said what was known: signs of life, but no records."""
+    late_polls: int = 0
+    """Polls that went out late or not at all, since the last frames."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -200,6 +245,14 @@ class StreamConnection(Protocol):
         """Say good-bye and hang up."""
 
 
+@runtime_checkable
+class RestingConnection(Protocol):
+    """A connection that asks the venue again and again, and can leave it in peace."""
+
+    def rest(self, until_ns: int) -> None:
+        """Ask nothing that was answered already until then; a time that has passed ends a rest."""
+
+
 class Transport(Protocol):
     """How sockets are opened."""
 
@@ -240,8 +293,17 @@ class Adapter(Protocol):
     def session(self, plan: ConnectionPlan, limits: VenueLimits) -> Session:
         """Return a new session for one connection."""
 
-    async def instruments(self, fetch: Fetch) -> tuple[ListedInstrument, ...]:
-        """Return the venue's instrument list, normalized."""
+    def transport(self, clock: "Clock", websocket: Callable[[], Transport]) -> Transport:
+        """Return how this venue is reached; `websocket` makes the feeder's own engine.
+
+        A session and its transport may agree on any text: what the session sends steers it.
+        """
+
+    async def instruments(self, fetch: Fetch) -> tuple[ListedInstrument, ...] | None:
+        """Return the venue's instrument list, normalized; None where it has none.
+
+        Without a list every named instrument is taken on trust.
+        """
 
     def snapshot_request(self, symbol: str) -> SnapshotRequest:
         """Return how to ask for the full book of an instrument."""
@@ -252,56 +314,6 @@ class Adapter(Protocol):
         Raises:
             MalformedFrameError: not a book.
         """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublisherSession:
-    """A time during which this feeder published; told at its start and again at its end."""
-
-    epoch: int
-    reason: str
-    started_at: int
-    ended_at: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """What goes to a sink in one write; gaps and quarantine ride along in the same order."""
-
-    records: Sequence[Record] = ()
-    gaps: Sequence[Gap] = ()
-    quarantined: Sequence[Quarantined] = ()
-    publishers: Sequence[PublisherSession] = ()
-    replayed: bool = False
-    """True when much of it may be known already (spill, standby buffer, second line)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
-    """What a sink did with a batch: counted, never guessed."""
-
-    new: int = 0
-    updated: int = 0
-    """Bars that replaced an older version of themselves, or were replaced within the batch."""
-    duplicate: int = 0
-    quarantined: int = 0
-
-    def __add__(self, other: "Written") -> "Written":
-        return Written(
-            new=self.new + other.new,
-            updated=self.updated + other.updated,
-            duplicate=self.duplicate + other.duplicate,
-            quarantined=self.quarantined + other.quarantined,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Watermark:
-    """The last of a channel that a sink holds."""
-
-    sequence: int | None
-    """trade_id, sequence or last_id; None where the channel has none."""
-    ts_event: int
 
 
 class Sink(Protocol):
@@ -330,34 +342,51 @@ class Sink(Protocol):
     ) -> Mapping[tuple[str, str], Watermark]:
         """Return the newest held record of each (instrument_id, channel name) that has one."""
 
+    async def open_gaps(self, since_ns: int) -> Sequence[Gap]:
+        """Return this shard's feed source's gaps found since then and still open."""
+
+    async def fill(self, gaps: Sequence[Gap], filled_by: str) -> int:
+        """Mark what of these gaps is on the tape by now as filled; return how many changed.
+
+        Ids and bars are looked up; for a gap in the time of quotes the caller vouches.
+        """
+
     async def close(self) -> None:
         """Release the connection; never raises."""
 
 
-@dataclass(frozen=True, slots=True)
-class Promoted:
-    """This feeder publishes from now on."""
-
-    epoch: int
-    reason: str
+Span = tuple[int, int]
+"""First moment and first moment after."""
 
 
-@dataclass(frozen=True, slots=True)
-class Demoted:
-    """This feeder stands by from now on."""
+class RepairLedger(Protocol):
+    """A sink's ledger, and the way for rows into its tables."""
 
-    epoch: int
-    reason: str
+    name: str
 
+    async def open(self) -> None:
+        """Connect."""
 
-class Election(Protocol):
-    """Who publishes a shard."""
+    async def close(self) -> None:
+        """Release the connection; never raises."""
 
-    def events(self) -> AsyncIterator[Promoted | Demoted]:
-        """Yield every change of role."""
+    async def shard_gaps(self, instrument_ids: Sequence[str]) -> list[Gap]:
+        """Return the open gaps of these instruments, the oldest first."""
 
-    async def step_down(self, reason: str) -> None:
-        """Give the Lease away, with the reason."""
+    async def begin(self, gaps: Sequence[Gap]) -> None:
+        """Say of gaps that they are being filled."""
+
+    async def give_up(self, gaps: Sequence[tuple[Gap, str]]) -> None:
+        """Say of gaps why they can never be filled."""
+
+    async def span(self, gap: Gap) -> Span:
+        """Return times between which all lies that a gap lacks."""
+
+    async def close_backfilled(self, gap: Gap, span: Span) -> int:
+        """Mark a gap as filled when a Backfill brought all of it; return its rows, else 0."""
+
+    async def write(self, batch: Batch) -> Written:
+        """Write rows and what becomes of gaps, all of it or nothing."""
 
 
 class Clock(Protocol):

@@ -16,6 +16,8 @@ CERTAINTY: Final = 9.0
 FORGET_NS: Final = 3_600_000_000_000
 """The longest silence loses half of its length in this time."""
 MANY: Final = 1_000_000
+DENSE: Final = 10
+"""A stream whose longest silence is this many times shorter than the limit is dense."""
 
 
 class Pulse:
@@ -37,6 +39,10 @@ class Pulse:
     def start(self, now_ns: int) -> None:
         """Begin to wait now (acknowledged, or connected again); what was learned stays."""
         self._since_ns = now_ns
+
+    def open(self, opened_ns: int) -> None:
+        """Take down when the market opened: silence before then is none of the stream's."""
+        self._since_ns = max(self._since_ns, opened_ns)
 
     def beat(self, count: int, now_ns: int, *, learn: bool = True) -> None:
         """Note that the stream delivered `count` frames since the last call.
@@ -60,6 +66,10 @@ class Pulse:
             return floor_ns
         factor = 1.0 + CERTAINTY / log(self._beats + 2)
         return max(floor_ns, int(self._longest_ns * factor))
+
+    def is_dense(self, floor_ns: int) -> bool:
+        """Tell whether its silences are normally far shorter than the limit."""
+        return self._beats >= 2 and self._longest_ns * DENSE < floor_ns
 
     def is_mute(self, now_ns: int, floor_ns: int) -> bool:
         """Tell whether the present silence is too long."""

@@ -16,7 +16,9 @@ from feedplane_feeder.records import (
     Metric,
     Quote,
     Record,
+    Snapshot,
     Trade,
+    is_numbered,
 )
 
 ChannelKey = tuple[str, str]
@@ -27,6 +29,7 @@ _PLAIN_CHANNELS: Mapping[type, str] = {
     Quote: ChannelKind.QUOTE.value,
     BookDelta: ChannelKind.BOOK.value,
     Metric: ChannelKind.METRIC.value,
+    Snapshot: ChannelKind.SNAPSHOT.value,
 }
 
 
@@ -77,18 +80,28 @@ class SeenChannels:
         return first
 
 
-def restart_gap(held: Watermark | None, first: Record, now_ns: int) -> Gap | None:
+def restart_gap(
+    held: Watermark | None,
+    first: Record,
+    now_ns: int,
+    *,
+    cause: str = GapCause.RESTART.value,
+    behind: int | None = None,
+) -> Gap | None:
     """Return the hole between what is held of a channel and its first new record.
 
     Exact ids where the venue has contiguous ones (trade, book), else the times between which
-    nothing is known; None when the tape continues, or nothing was held.
+    nothing is known; None when the tape continues, or nothing was held. `behind` is the sequence
+    of the quote that this line saw right before `first`, where it knows.
     """
     if held is None:
+        return None
+    if behind is not None and held.sequence is not None and behind <= held.sequence:
         return None
     instrument_id, channel = channel_key(first)
     ids: tuple[int, int] | None = None
     times: tuple[int, int] | None = None
-    if isinstance(first, Trade | BookDelta):
+    if isinstance(first, BookDelta) or (isinstance(first, Trade) and is_numbered(first)):
         ids = _missing_ids(held, first)
     elif isinstance(first, Bar):
         times = _missing_opens(held, first)
@@ -99,7 +112,7 @@ def restart_gap(held: Watermark | None, first: Record, now_ns: int) -> Gap | Non
     return Gap(
         instrument_id=instrument_id,
         channel=channel,
-        cause=GapCause.RESTART.value,
+        cause=cause,
         detected_at=now_ns,
         from_id=ids[0] if ids else None,
         to_id=ids[1] if ids else None,
@@ -130,7 +143,9 @@ def _missing_opens(held: Watermark, first: Bar) -> tuple[int, int] | None:
     return (start, end) if end >= start else None
 
 
-def _unknown_time(held: Watermark, first: Quote | Metric) -> tuple[int, int] | None:
+def _unknown_time(
+    held: Watermark, first: Quote | Metric | Snapshot | Trade
+) -> tuple[int, int] | None:
     # Quote numbers need not be contiguous, but the very next one leaves no room for another.
     known = held.sequence if isinstance(first, Quote) else None
     if known is not None and isinstance(first, Quote) and first.sequence <= known + 1:
@@ -140,7 +155,7 @@ def _unknown_time(held: Watermark, first: Quote | Metric) -> tuple[int, int] | N
 
 def _position(record: Record) -> int:
     if isinstance(record, Trade):
-        return record.trade_id
+        return record.trade_id if is_numbered(record) else record.ts_event
     if isinstance(record, Quote):
         return record.sequence
     if isinstance(record, BookDelta):

@@ -1,4 +1,4 @@
-"""Session: the states of one connection's life, and the worst of several.
+"""Session: the states of one connection's life, the worst of several, and why one ends.
 
     DISCONNECTED -> CONNECTING -> SUBSCRIBING -> STREAMING <-> STALE
           ^______________________________________________________|
@@ -8,6 +8,7 @@ Derived, never stored: the same facts give the same state. Must not know sockets
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 from feedplane_api.worker import SessionState
@@ -19,6 +20,22 @@ _WORST_FIRST: Final = (
     SessionState.STALE,
     SessionState.STREAMING,
 )
+
+
+class Cause(StrEnum):
+    """Why a connection is replaced or was lost; the `cause` label of the reconnect metric."""
+
+    AGE = "age"
+    VENUE = "venue"
+    MUTE = "mute"
+    DEAD = "dead"
+    LOST = "lost"
+    REFUSED = "refused"
+    CREDENTIALS = "credentials"
+
+
+SILENT: Final = (Cause.MUTE, Cause.DEAD)
+"""Causes by which a connection kept to itself what nothing else tells of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

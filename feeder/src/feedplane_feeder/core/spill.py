@@ -6,7 +6,7 @@ spilled trade costs about 90 bytes. Pure; the files are in feedplane_feeder/spil
 
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import astuple as fields_of
 
-from feedplane_feeder.core.ports import Batch, PublisherSession
+from feedplane_feeder.core.ports import NO_EPOCH, Batch, PublisherSession, Takeover
 from feedplane_feeder.core.restart import ChannelKey, channel_key
 from feedplane_feeder.records import (
     Bar,
@@ -25,14 +25,18 @@ from feedplane_feeder.records import (
     Quarantined,
     Quote,
     Record,
+    Snapshot,
     Trade,
+    is_numbered,
 )
 
 HEADER = struct.Struct(">II")
 LARGEST_FRAME_BYTES = 256 * 1024 * 1024
 """Anything longer is not a frame of ours but noise read as a length."""
 
-_KINDS: tuple[type[Record], ...] = (Trade, Quote, Bar, BookDelta, Metric)
+_KINDS: tuple[type[Record], ...] = (Trade, Quote, Bar, BookDelta, Metric, Snapshot)
+_FIRST_KINDS = 5
+"""As many kinds of records a frame of the first version has."""
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[list[Any]])
 AnyStruct = TypeVar("AnyStruct", bound=Struct)
@@ -46,16 +50,27 @@ def encode_frame(batch: Batch) -> bytes:
     by_kind.append([fields_of(gap) for gap in batch.gaps])
     by_kind.append([fields_of(item) for item in batch.quarantined])
     by_kind.append([astuple(session) for session in batch.publishers])
+    takeover = batch.takeover
+    by_kind.append(
+        [
+            [
+                batch.contested,
+                batch.epoch,
+                takeover and (takeover.at_ns, takeover.cause, takeover.behind),
+            ]
+        ]
+    )
     payload = _encoder.encode(by_kind)
     return HEADER.pack(len(payload), zlib.crc32(payload)) + payload
 
 
 def decode_payload(payload: bytes) -> Batch:
     """Return the batch of a frame's payload."""
-    *records, gaps, quarantined, publishers = _decoder.decode(payload)
+    *kinds, gaps, quarantined, publishers, how = _whole(_decoder.decode(payload))
+    contested, epoch, takeover = how[0]
     return Batch(
         records=[
-            _record(kind, row) for kind, rows in zip(_KINDS, records, strict=True) for row in rows
+            _record(kind, row) for kind, rows in zip(_KINDS, kinds, strict=True) for row in rows
         ],
         gaps=[Gap(*row) for row in gaps],
         quarantined=[Quarantined(*row) for row in quarantined],
@@ -63,6 +78,9 @@ def decode_payload(payload: bytes) -> Batch:
             PublisherSession(epoch=row[0], reason=row[1], started_at=row[2], ended_at=row[3])
             for row in publishers
         ],
+        contested=contested,
+        epoch=epoch,
+        takeover=takeover and Takeover(at_ns=takeover[0], cause=takeover[1], behind=takeover[2]),
     )
 
 
@@ -81,8 +99,20 @@ def whole_frames(data: bytes) -> Iterator[tuple[bytes, int]]:
         offset = end
 
 
+def joinable(batches: Iterable[Batch]) -> int:
+    """Return how many batches from the first on may become one: those of one epoch."""
+    epoch: int | None = None
+    count = 0
+    for batch in batches:
+        if count and (batch.epoch != epoch or batch.takeover is not None):
+            break
+        epoch = batch.epoch
+        count += 1
+    return count
+
+
 def join_batches(batches: Sequence[Batch], *, replayed: bool = False) -> Batch:
-    """Return one batch with everything of several, in order."""
+    """Return one batch with everything of several, in order; see `joinable`."""
     if len(batches) == 1 and batches[0].replayed == replayed:
         return batches[0]
     return Batch(
@@ -91,6 +121,9 @@ def join_batches(batches: Sequence[Batch], *, replayed: bool = False) -> Batch:
         quarantined=[item for batch in batches for item in batch.quarantined],
         publishers=[session for batch in batches for session in batch.publishers],
         replayed=replayed or any(batch.replayed for batch in batches),
+        contested=any(batch.contested for batch in batches),
+        epoch=max((batch.epoch for batch in batches), default=NO_EPOCH),
+        takeover=next((batch.takeover for batch in batches if batch.takeover), None),
     )
 
 
@@ -118,6 +151,8 @@ class Losses:
     def __init__(self) -> None:
         self._runs: dict[ChannelKey, _Loss] = {}
         self._publishers: list[PublisherSession] = []
+        self._takeover: Takeover | None = None
+        self._epoch = NO_EPOCH
         self.lost_count = 0
         """Records and quarantined frames ever dropped."""
 
@@ -125,10 +160,13 @@ class Losses:
         return bool(self._runs or self._publishers)
 
     def add(self, batch: Batch) -> None:
-        """Drop a batch; its gaps widen the runs, so that no hole loses its name."""
+        """Drop a batch; its gaps widen the runs, so that no hole loses its name.
+
+        A takeover stays: what follows is still to be held against the sink's tape.
+        """
         for record in batch.records:
             run = self._runs.setdefault(channel_key(record), _Loss())
-            if isinstance(record, Trade):
+            if isinstance(record, Trade) and is_numbered(record):
                 run.widen_ids(record.trade_id, record.trade_id)
             elif isinstance(record, BookDelta):
                 first = record.last_id if record.snapshot else record.first_id
@@ -144,6 +182,8 @@ class Losses:
             if gap.from_ts is not None and gap.to_ts is not None:
                 run.widen_times(gap.from_ts, gap.to_ts)
         self._publishers += batch.publishers
+        if batch.takeover is not None:
+            self._takeover, self._epoch = batch.takeover, batch.epoch
         self.lost_count += len(batch.records) + len(batch.quarantined)
 
     def take(self, now_ns: int) -> Batch:
@@ -161,10 +201,25 @@ class Losses:
             )
             for (instrument_id, channel), run in self._runs.items()
         ]
-        batch = Batch(gaps=gaps, publishers=tuple(self._publishers))
+        batch = Batch(
+            gaps=gaps,
+            publishers=tuple(self._publishers),
+            epoch=self._epoch,
+            takeover=self._takeover,
+        )
         self._runs = {}
         self._publishers = []
+        self._takeover, self._epoch = None, NO_EPOCH
         return batch
+
+
+# Frames of older versions say nothing of how they were offered, or know no snapshots.
+def _whole(document: list[list[Any]]) -> list[list[Any]]:
+    if len(document) == _FIRST_KINDS + 3:
+        document = [*document, [[False, NO_EPOCH, None]]]
+    if len(document) == _FIRST_KINDS + 4:
+        return [*document[:_FIRST_KINDS], [], *document[_FIRST_KINDS:]]
+    return document
 
 
 def _row(record: Record) -> tuple[Any, ...]:
@@ -172,10 +227,14 @@ def _row(record: Record) -> tuple[Any, ...]:
     if isinstance(record, BookDelta):
         # Raw JSON must travel as bytes; unwrapped it would be taken for MessagePack.
         return (*row[:6], bytes(record.bids), bytes(record.asks), record.snapshot)
+    if isinstance(record, Snapshot):
+        return (*row[:-2], bytes(record.bids), bytes(record.asks))
     return row
 
 
 def _record(kind: type[Record], row: list[Any]) -> Record:
     if kind is BookDelta:
         row = [*row[:6], Raw(row[6]), Raw(row[7]), row[8]]
+    if kind is Snapshot:
+        row = [*row[:-2], Raw(row[-2]), Raw(row[-1])]
     return kind(*row)

@@ -7,7 +7,6 @@ gap in time when their channel was interrupted. Pure; must not know connections,
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -15,12 +14,18 @@ from feedplane_feeder.core.book import Book, decode_levels, parse_levels
 from feedplane_feeder.core.intervals import next_open_ns, previous_open_ns
 from feedplane_feeder.core.ports import Channel
 from feedplane_feeder.core.sequence import Hole, Place
+from feedplane_feeder.core.snapshot_track import SnapshotTrack
+from feedplane_feeder.core.taken import Taken as Taken
+from feedplane_feeder.core.taken import count_in
 from feedplane_feeder.core.tracks import (
+    NEVER,
     SEQUENCE,
     BarTrack,
     BookTrack,
+    LooseTrack,
     NumberedTrack,
     QuoteTrack,
+    TimedTrack,
     Track,
 )
 from feedplane_feeder.errors import ImpossibleValueError
@@ -33,34 +38,23 @@ from feedplane_feeder.records import (
     Quarantined,
     Quote,
     Record,
+    Snapshot,
     Trade,
 )
-
-
-@dataclass(slots=True)
-class Taken:
-    """What a batch of records came to."""
-
-    records: list[Record] = field(default_factory=list)
-    gaps: list[Gap] = field(default_factory=list)
-    quarantined: list[Quarantined] = field(default_factory=list)
-    resyncs: list[str] = field(default_factory=list)
-    """instrument_ids whose book needs a snapshot."""
-    counts: dict[str, int] = field(default_factory=dict)
-    """Records taken, per channel kind."""
-    duplicates: dict[str, int] = field(default_factory=dict)
-    out_of_order: dict[str, int] = field(default_factory=dict)
 
 
 class Tape:
     """All channels of one feeder."""
 
-    def __init__(self, venue: str) -> None:
+    def __init__(self, venue: str, *, dense_bars: bool = True) -> None:
         self._venue = venue
+        self._dense_bars = dense_bars
         self._trades: defaultdict[str, NumberedTrack] = defaultdict(NumberedTrack)
+        self._loose: defaultdict[str, LooseTrack] = defaultdict(LooseTrack)
         self._quotes: defaultdict[str, QuoteTrack] = defaultdict(QuoteTrack)
         self._bars: defaultdict[tuple[str, str], BarTrack] = defaultdict(BarTrack)
         self._books: defaultdict[str, BookTrack] = defaultdict(BookTrack)
+        self._snapshots: defaultdict[str, SnapshotTrack] = defaultdict(SnapshotTrack)
 
     def take(self, records: Iterable[Record], ts_recv: int) -> Taken:
         """Check a batch of records; `ts_recv` is when its frames were read."""
@@ -78,6 +72,8 @@ class Tape:
                     trade.next = number + 1
                     trade_count += 1
                     append(record)
+                elif number < 0:
+                    trade_count += self._take_loose(record, ts_recv, taken)  # type: ignore[arg-type]
                 else:
                     self._place(trade, number - 1, number, record, ts_recv, taken)
             elif kind is Quote:
@@ -89,9 +85,12 @@ class Tape:
                 book_count += self._take_delta(record, ts_recv, taken)  # type: ignore[arg-type]
             elif kind is Bar:
                 self._take_bar(record, ts_recv, taken)  # type: ignore[arg-type]
-        _count(taken.counts, "trade", trade_count)
-        _count(taken.counts, "quote", quote_count)
-        _count(taken.counts, "book", book_count)
+            elif kind is Snapshot:
+                track = self._snapshots[record.instrument_id]
+                track.take_into(taken, record, ts_recv, self._venue)  # type: ignore[arg-type]
+        count_in(taken.counts, "trade", trade_count)
+        count_in(taken.counts, "quote", quote_count)
+        count_in(taken.counts, "book", book_count)
         return taken
 
     def take_snapshot(self, snapshot: BookDelta, ts_recv: int) -> Taken:
@@ -117,6 +116,31 @@ class Tape:
         track = self._books.get(instrument_id)
         return track is not None and track.asked
 
+    def lose_book(self, instrument_id: str) -> bool:
+        """Give a book up, so that it starts again from a snapshot; False when there is none."""
+        track = self._books.get(instrument_id)
+        if track is None or track.asked:
+            return False
+        track.book.lose()
+        track.asked = True
+        return True
+
+    def span(self, instrument_id: str, channel: str) -> tuple[int, int] | None:
+        """Return ts_event of the first and last record between which this line missed none."""
+        track = self._track(Channel(instrument_id, channel), instrument_id)
+        return track.span if isinstance(track, TimedTrack) else None
+
+    def spans(self, instrument_id: str, channel: str) -> tuple[tuple[int, int], ...]:
+        """Return the newest such spans, the present one last."""
+        track = self._track(Channel(instrument_id, channel), instrument_id)
+        if not isinstance(track, TimedTrack) or track.span is None:
+            return ()
+        return *track.earlier, track.span
+
+    def quote_sequences(self) -> dict[str, int]:
+        """Return the newest sequence of each quote channel that had one."""
+        return {key: track.last for key, track in self._quotes.items() if track.last >= 0}
+
     def book(self, instrument_id: str) -> Book | None:
         """Return the kept book of an instrument."""
         track = self._books.get(instrument_id)
@@ -127,11 +151,16 @@ class Tape:
         track = self._track(channel, instrument_id)
         return track.ts_recv if track else 0
 
-    def interrupt(self, channel: Channel, instrument_id: str, cause: GapCause, now_ns: int) -> None:
-        """Tell that a channel was not covered for a moment; its next record shows what it cost."""
+    def interrupt(
+        self, channel: Channel, instrument_id: str, cause: GapCause, now_ns: int, since_ts: int = 0
+    ) -> None:
+        """Tell that a channel was not covered for a moment; its next record shows what it cost.
+
+        `since_ts` says from which ts_event on, where newer records came meanwhile.
+        """
         track = self._track(channel, instrument_id)
         if track is not None:
-            track.interrupt(cause.value, now_ns)
+            track.interrupt(cause.value, now_ns, since_ts)
 
     def forget(self, channel: Channel, instrument_id: str, now_ns: int) -> Taken:
         """Drop a channel that is not wanted any more; open holes become gaps."""
@@ -144,10 +173,13 @@ class Tape:
         match channel.name:
             case "trade":
                 self._trades.pop(instrument_id, None)
+                self._loose.pop(instrument_id, None)
             case "quote":
                 self._quotes.pop(instrument_id, None)
             case "book":
                 self._books.pop(instrument_id, None)
+            case "snapshot":
+                self._snapshots.pop(instrument_id, None)
             case name:
                 self._bars.pop((instrument_id, name), None)
         return taken
@@ -168,7 +200,9 @@ class Tape:
                 if isinstance(track, BookTrack) and not closing:
                     self._resync(track, instrument_id, taken)
         if closing:
-            self._name_unreadable(now_ns, taken)
+            for timed in (self._quotes, self._loose, self._snapshots):
+                for instrument_id, last in timed.items():
+                    last.close(instrument_id, now_ns, taken)
         return taken
 
     # What did not pass at first sight: new, late, ahead of a hole, or a copy. True when kept.
@@ -184,10 +218,10 @@ class Tape:
         kind = "trade" if type(record) is Trade else "book"
         place = track.place(after, to, record, now_ns)
         if place is Place.DUPLICATE:
-            _count(taken.duplicates, kind)
+            count_in(taken.duplicates, kind)
             return False
         if place is Place.FILLED:
-            _count(taken.out_of_order, kind)
+            count_in(taken.out_of_order, kind)
         # Behind a hole there is nothing to release before something fills or names it.
         if place not in (Place.NEW, Place.JUMPED) or track.sequence.first_missing is None:
             self._release(track, kind, taken)
@@ -196,45 +230,43 @@ class Tape:
     def _release(self, track: NumberedTrack, kind: str, taken: Taken) -> None:
         ready = track.release()
         taken.records.extend(ready)
-        _count(taken.counts, kind, len(ready))
+        count_in(taken.counts, kind, len(ready))
 
     def _take_quote(self, track: QuoteTrack, quote: Quote, now_ns: int, taken: Taken) -> bool:
         number = quote.sequence
         if number > track.last:
             if track.cause is not SEQUENCE and track.ends_doubt(now_ns):
-                self._name_quote_gap(track, quote.instrument_id, quote.ts_event, now_ns, taken)
+                track.end_doubt(quote.instrument_id, quote.ts_event, now_ns, taken)
+            elif track.last < 0:
+                track.unbroken_from = quote.ts_event
             track.last = number
             track.ts_event = quote.ts_event
         elif number in track.recent:
-            _count(taken.duplicates, "quote")
+            count_in(taken.duplicates, "quote")
             return False
         else:
-            _count(taken.out_of_order, "quote")
+            count_in(taken.out_of_order, "quote")
         track.recent.append(number)
         track.ts_recv = now_ns
         return True
 
-    def _name_quote_gap(
-        self, track: QuoteTrack, instrument_id: str, to_ts: int, now_ns: int, taken: Taken
-    ) -> None:
-        if track.last >= 0:
-            taken.gaps.append(
-                Gap(
-                    instrument_id=instrument_id,
-                    channel=ChannelKind.QUOTE.value,
-                    cause=track.cause,
-                    detected_at=now_ns,
-                    from_ts=track.stood_at,
-                    to_ts=to_ts,
-                )
-            )
-        track.cause = SEQUENCE
-
-    # Quotes that stand behind an unreadable frame hide it from the next process.
-    def _name_unreadable(self, now_ns: int, taken: Taken) -> None:
-        for instrument_id, track in self._quotes.items():
-            if track.cause == GapCause.MALFORMED.value:
-                self._name_quote_gap(track, instrument_id, now_ns, now_ns, taken)
+    # Trades whose ids are no run: what was missed is told by time, as with quotes.
+    def _take_loose(self, trade: Trade, now_ns: int, taken: Taken) -> bool:
+        track = self._loose[trade.instrument_id]
+        if track.is_copy(trade.trade_id):
+            count_in(taken.duplicates, "trade")
+            return False
+        if trade.ts_event >= track.ts_event:
+            if track.ends_doubt(now_ns):
+                track.end_doubt(trade.instrument_id, trade.ts_event, now_ns, taken)
+            elif track.ts_event == NEVER:
+                track.unbroken_from = trade.ts_event
+            track.ts_event = trade.ts_event
+        else:
+            count_in(taken.out_of_order, "trade")
+        track.ts_recv = now_ns
+        taken.records.append(trade)
+        return True
 
     # Every update is checked; only one that says something new goes on.
     def _take_bar(self, bar: Bar, now_ns: int, taken: Taken) -> None:
@@ -247,16 +279,17 @@ class Tape:
                 bar.ts_open == last.ts_open and (last.final or bar.ts_event < last.ts_event)
             ):
                 counted = taken.duplicates if bar.ts_open == last.ts_open else taken.out_of_order
-                _count(counted, "bar")
+                count_in(counted, "bar")
                 return
-            if bar.ts_open == last.ts_open and _says_the_same(last, bar):
+            if bar.ts_open == last.ts_open and track.repeats(bar):
                 return
-            if bar.ts_open > last.ts_open:
+            if bar.ts_open > last.ts_open and (self._dense_bars or track.cause is not SEQUENCE):
                 self._name_bar_gap(track, last, bar, now_ns, taken)
         track.bar = bar
-        track.cause = SEQUENCE
+        if track.ends_doubt(now_ns):
+            track.cause = SEQUENCE
         taken.records.append(bar)
-        _count(taken.counts, "bar")
+        count_in(taken.counts, "bar")
 
     # A bar whose last update never came is missing as much as one that never began.
     def _name_bar_gap(
@@ -341,24 +374,12 @@ class Tape:
     def _track(self, channel: Channel, instrument_id: str) -> Track | None:
         match channel.name:
             case "trade":
-                return self._trades.get(instrument_id)
+                return self._loose.get(instrument_id) or self._trades.get(instrument_id)
             case "quote":
                 return self._quotes.get(instrument_id)
             case "book":
                 return self._books.get(instrument_id)
+            case "snapshot":
+                return self._snapshots.get(instrument_id)
             case name:
                 return self._bars.get((instrument_id, name))
-
-
-def _says_the_same(last: Bar, bar: Bar) -> bool:
-    return (
-        last.trade_count == bar.trade_count
-        and last.final == bar.final
-        and last.volume == bar.volume
-        and (last.open, last.high, last.low, last.close) == (bar.open, bar.high, bar.low, bar.close)
-    )
-
-
-def _count(counts: dict[str, int], kind: str, number: int = 1) -> None:
-    if number:
-        counts[kind] = counts.get(kind, 0) + number

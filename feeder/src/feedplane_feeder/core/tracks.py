@@ -7,15 +7,19 @@ finds the true end of the tape. Must not know batches or sinks.
 """
 
 from collections import deque
-from typing import Final
+from typing import ClassVar, Final
 
 from feedplane_feeder.core.book import Book
 from feedplane_feeder.core.sequence import Place, Sequence
-from feedplane_feeder.records import Bar, GapCause, Record
+from feedplane_feeder.core.taken import Taken
+from feedplane_feeder.records import Bar, ChannelKind, Gap, GapCause, Record
 
 RECENT_QUOTES: Final = 64
+RECENT_TRADES: Final = 4_096
+EARLIER_SPANS: Final = 4
 SEQUENCE: Final = GapCause.SEQUENCE.value
-SLOW: Final = -1
+SLOW: Final = -(2**63) - 1  # no id of any venue
+NEVER: Final = -1  # no time, and no number of a quote
 
 
 class Track:
@@ -31,15 +35,20 @@ class Track:
         self.ts_recv = 0
         """When the newest record came."""
 
-    def interrupt(self, cause: str, now_ns: int) -> None:
-        """Note that the channel was not covered for a moment."""
+    def interrupt(self, cause: str, now_ns: int, since_ts: int = 0) -> None:
+        """Note that the channel was not covered for a moment; numbers need no `since_ts`."""
         self.cause = cause
         self.since = now_ns
 
-    def clear_cause(self) -> None:
-        """Forget an interruption that cost nothing, once something came after it."""
-        if self.cause is not SEQUENCE and self.ts_recv > self.since:
-            self.cause = SEQUENCE
+    def ends_doubt(self, ts_recv: int) -> bool:
+        """Tell whether a record read at that time came after what is missing.
+
+        An unreadable frame stands anywhere among those read with it, so only the next read is
+        surely behind it.
+        """
+        if self.cause is SEQUENCE:
+            return False
+        return self.cause != GapCause.MALFORMED.value or ts_recv > self.since
 
 
 class NumberedTrack(Track):
@@ -53,6 +62,11 @@ class NumberedTrack(Track):
         self.next = SLOW
         """The number that may pass without a closer look; SLOW while none may."""
         self._held: list[tuple[int, Record]] = []
+
+    def clear_cause(self) -> None:
+        """Forget an interruption that cost nothing, once something came after it."""
+        if self.cause is not SEQUENCE and self.ts_recv > self.since:
+            self.cause = SEQUENCE
 
     def place(self, after: int, to: int, record: Record, now_ns: int) -> Place:
         """Take in a record that did not pass at first sight; it waits for `release`."""
@@ -99,34 +113,91 @@ class BookTrack(NumberedTrack):
         """A snapshot was asked for and has not come."""
 
 
-class QuoteTrack(Track):
-    """One quote channel: numbers rise, but need not be contiguous."""
+class TimedTrack(Track):
+    """A channel without contiguous numbers: what is missing is told by time."""
 
-    __slots__ = ("last", "recent", "stood_at", "ts_event")
+    __slots__ = ("earlier", "stood_at", "ts_event", "unbroken_from")
+    channel: ClassVar[str]
 
     def __init__(self) -> None:
         super().__init__()
-        self.last = -1
-        self.recent: deque[int] = deque(maxlen=RECENT_QUOTES)
-        self.ts_event = 0
-        self.stood_at = 0
-        """ts_event of the last quote before `since`, from which on the tape is in doubt."""
+        self.ts_event = NEVER
+        """Of the newest record."""
+        self.stood_at = NEVER
+        """ts_event of the last record before `since`, from which on the tape is in doubt."""
+        self.unbroken_from = NEVER
+        """ts_event of the first record since when none was missed."""
+        self.earlier: tuple[tuple[int, int], ...] = ()
+        """The newest spans before the present one; what was whole then stays so."""
 
-    def interrupt(self, cause: str, now_ns: int) -> None:
-        """Note that quotes may be missing from here on; an earlier doubt goes on."""
-        if self.cause is SEQUENCE:
-            self.stood_at = self.ts_event
-        super().interrupt(cause, now_ns)
+    def interrupt(self, cause: str, now_ns: int, since_ts: int = 0) -> None:
+        """Note that records may be missing from here on; an earlier doubt goes on.
 
-    def ends_doubt(self, ts_recv: int) -> bool:
-        """Tell whether a quote read at that time came after what is missing.
-
-        An unreadable frame stands anywhere among those read with it, so only the next read is
-        surely behind it.
+        With `since_ts` they may be missing from there on, though newer ones came meanwhile.
         """
         if self.cause is SEQUENCE:
-            return False
-        return self.cause != GapCause.MALFORMED.value or ts_recv > self.since
+            self.stood_at = min(since_ts or self.ts_event, self.ts_event)
+        super().interrupt(cause, now_ns)
+
+    @property
+    def span(self) -> tuple[int, int] | None:
+        """ts_event of the records between which none was missed."""
+        if self.ts_event == NEVER:
+            return None
+        return self.unbroken_from, self.ts_event if self.cause is SEQUENCE else self.stood_at
+
+    def end_doubt(self, instrument_id: str, to_ts: int, now_ns: int, taken: Taken) -> None:
+        """Name what may be missing before a record of that time; none is from there on."""
+        if self.stood_at != NEVER:
+            self.earlier = (*self.earlier, (self.unbroken_from, self.stood_at))[-EARLIER_SPANS:]
+            gap = Gap(
+                instrument_id=instrument_id,
+                channel=self.channel,
+                cause=self.cause,
+                detected_at=now_ns,
+                from_ts=self.stood_at,
+                to_ts=to_ts,
+            )
+            taken.gaps.append(gap)
+        self.cause = SEQUENCE
+        self.unbroken_from = to_ts
+
+    def close(self, instrument_id: str, now_ns: int, taken: Taken) -> None:
+        """Name what an unreadable frame hid; what was read with it hides it from who comes next."""
+        if self.cause == GapCause.MALFORMED.value:
+            self.end_doubt(instrument_id, now_ns, now_ns, taken)
+
+
+class QuoteTrack(TimedTrack):
+    """One quote channel: numbers rise, but need not be contiguous."""
+
+    __slots__ = ("last", "recent")
+    channel = ChannelKind.QUOTE.value
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = NEVER
+        self.recent: deque[int] = deque(maxlen=RECENT_QUOTES)
+
+
+class LooseTrack(TimedTrack):
+    """A trade channel whose ids are no run: copies are known by a window of recent ids."""
+
+    __slots__ = ("_seen",)
+    channel = ChannelKind.TRADE.value
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: dict[int, None] = {}
+
+    def is_copy(self, trade_id: int) -> bool:
+        """Tell whether an id was seen lately, and remember it."""
+        if trade_id in self._seen:
+            return True
+        self._seen[trade_id] = None
+        if len(self._seen) > RECENT_TRADES:
+            del self._seen[next(iter(self._seen))]
+        return False
 
 
 class BarTrack(Track):
@@ -137,6 +208,18 @@ class BarTrack(Track):
     def __init__(self) -> None:
         super().__init__()
         self.bar: Bar | None = None
+
+    def repeats(self, bar: Bar) -> bool:
+        """Tell whether an update of the same bar says nothing new."""
+        last = self.bar
+        return (
+            last is not None
+            and last.trade_count == bar.trade_count
+            and last.final == bar.final
+            and last.volume == bar.volume
+            and (last.open, last.high, last.low, last.close)
+            == (bar.open, bar.high, bar.low, bar.close)
+        )
 
 
 def _number(item: tuple[int, Record]) -> int:

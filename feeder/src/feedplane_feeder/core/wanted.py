@@ -3,13 +3,13 @@
 Must not know connections; what a venue lists and can do are arguments.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from feedplane_api.selectors import expand_selector
 from feedplane_api.worker import ChannelState, Limits, WorkerConfig
 from feedplane_feeder.core.coverage import Reason
-from feedplane_feeder.core.ports import Capabilities, Channel, VenueLimits
+from feedplane_feeder.core.ports import Capabilities, Channel, ConnectionPlan, VenueLimits
 
 
 @dataclass(slots=True)
@@ -30,7 +30,8 @@ def build_should_list(
     """Return what a configuration asks for.
 
     `listed` is the venue's list, symbol -> whether it trades now. None means it was not read
-    yet: then every named symbol is taken on trust, and selectors wait.
+    yet: then every named symbol is taken on trust, and selectors wait. What a list without claim
+    to be complete does not hold is taken on trust too.
     """
     should = ShouldList()
     for line in config.wanted:
@@ -61,7 +62,26 @@ def tighten(limits: VenueLimits, wanted: Limits) -> VenueLimits:
         ),
         connection_life_seconds=limits.connection_life_seconds,
         ping_timeout_seconds=limits.ping_timeout_seconds,
+        sessions_per_account=_lowest(limits.sessions_per_account, wanted.sessions_per_account),
+        source=limits.source,
     )
+
+
+def seat_plans(
+    plans: Sequence[ConnectionPlan], limits: VenueLimits
+) -> tuple[tuple[ConnectionPlan, ...], tuple[Channel, ...]]:
+    """Return the connections an account may have, and the channels that find no place then.
+
+    The largest connections are kept: an account with fewer sessions than its channels need
+    serves as many of them as it can.
+    """
+    sessions = limits.sessions_per_account
+    if sessions is None or len(plans) <= sessions:
+        return tuple(plans), ()
+    by_size = sorted(plans, key=lambda plan: (-len(plan.channels), plan.key))
+    kept = {plan.key for plan in by_size[:sessions]}
+    left = [channel for plan in plans if plan.key not in kept for channel in plan.channels]
+    return tuple(plan for plan in plans if plan.key in kept), tuple(left)
 
 
 def _trading(listed: Mapping[str, bool] | None) -> list[str]:
@@ -79,12 +99,20 @@ def _sort_in(
         interval and interval not in capabilities.bar_intervals
     ):
         should.excluded[channel] = (ChannelState.REFUSED, Reason.NOT_SUPPORTED)
-    elif listed is not None and channel.symbol not in listed:
-        should.excluded[channel] = (ChannelState.RETIRED, Reason.NOT_LISTED)
-    elif listed is not None and not listed[channel.symbol]:
-        should.excluded[channel] = (ChannelState.RETIRED, Reason.NOT_TRADING)
-    else:
+    elif listed is None or listed.get(channel.symbol, _is_partial(capabilities)):
         should.channels.add(channel)
+    else:
+        known = channel.symbol in listed
+        reason = Reason.NOT_TRADING if known else Reason.NOT_LISTED
+        should.excluded[channel] = (ChannelState.RETIRED, reason)
+
+
+def _is_partial(capabilities: Capabilities) -> bool:
+    return capabilities.instruments is not None and not capabilities.instruments.complete
+
+
+def _lowest(*limits: int | None) -> int | None:
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def _lower(limit: int, wanted: int | None) -> int:
