@@ -6,7 +6,7 @@ Source: binance-spot-api-docs rest-api.md and web-socket-streams.md; USDⓈ-M "I
 Change Notice" (routed prefixes), read 2026-11-21.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final
 
@@ -20,9 +20,11 @@ from feedplane_feeder.core.placement import place_channels
 from feedplane_feeder.core.ports import (
     Capabilities,
     Channel,
+    Clock,
     ConnectionPlan,
     Fetch,
     SnapshotRequest,
+    Transport,
     VenueLimits,
 )
 from feedplane_feeder.errors import MalformedFrameError
@@ -37,6 +39,9 @@ BAR_INTERVALS: Final = frozenset(
 )
 USED_WEIGHT_HEADER: Final = "X-MBX-USED-WEIGHT-1M"
 BANNED_UNTIL_PATTERN: Final = r"banned until (\d{13})"
+# -1022: signature, -2014: key format, -2015: key, address or permission. Source: errors.md.
+CREDENTIALS_REFUSED_PATTERN: Final = r'"code"\s*:\s*-(1022|2014|2015)\b'
+CREDENTIAL_HEADERS: Final = {"apiKey": "X-MBX-APIKEY", "api_key": "X-MBX-APIKEY"}
 SNAPSHOT_LEVELS: Final = 1_000
 
 
@@ -120,6 +125,10 @@ class BinanceAdapter:
             self.instrument_id,
             tagged_quotes=self._dialect.tagged_quotes,
         )
+
+    def transport(self, clock: Clock, websocket: Callable[[], Transport]) -> Transport:
+        """See `Adapter`."""
+        return websocket()
 
     async def instruments(self, fetch: Fetch) -> tuple[ListedInstrument, ...]:
         """See `Adapter`."""

@@ -11,6 +11,7 @@ Source: binance-spot-api-docs web-socket-streams.md and the USDⓈ-M market stre
 of aggTrade, bookTicker, kline, depth), read 2026-11-21.
 """
 
+from collections.abc import Callable
 from typing import Annotated, Any, Final, Protocol
 
 from msgspec import Meta, Raw, Struct, field
@@ -147,16 +148,22 @@ class Route(Protocol):
         """
 
 
-class TradeRoute:
-    """aggTrade."""
+class StreamRoute:
+    """What the routes of all kinds share."""
 
-    __slots__ = ("channel", "decode", "frames", "instrument_id")
+    __slots__ = ("channel", "frames", "instrument_id")
+    decode: Callable[[bytes], TaggedFrame | QuoteFrame] = staticmethod(decode_tagged)
 
     def __init__(self, channel: Channel, instrument_id: str) -> None:
         self.channel = channel
         self.instrument_id = instrument_id
         self.frames = 0
-        self.decode = decode_tagged
+
+
+class TradeRoute(StreamRoute):
+    """aggTrade."""
+
+    __slots__ = ()
 
     def build(self, data: TradeData, frame: bytes, ts_recv: int) -> Trade:
         """See `Route`."""
@@ -176,16 +183,11 @@ class TradeRoute:
         )
 
 
-class QuoteRoute:
+class QuoteRoute(StreamRoute):
     """bookTicker."""
 
-    __slots__ = ("channel", "decode", "frames", "instrument_id")
-
-    def __init__(self, channel: Channel, instrument_id: str) -> None:
-        self.channel = channel
-        self.instrument_id = instrument_id
-        self.frames = 0
-        self.decode = decode_quote
+    __slots__ = ()
+    decode = staticmethod(decode_quote)
 
     def build(self, data: QuoteData, frame: bytes, ts_recv: int) -> Quote:
         """See `Route`."""
@@ -208,16 +210,13 @@ class QuoteRoute:
         )
 
 
-class BarRoute:
+class BarRoute(StreamRoute):
     """kline."""
 
-    __slots__ = ("_interval", "channel", "decode", "frames", "instrument_id")
+    __slots__ = ("_interval",)
 
     def __init__(self, channel: Channel, instrument_id: str) -> None:
-        self.channel = channel
-        self.instrument_id = instrument_id
-        self.frames = 0
-        self.decode = decode_tagged
+        super().__init__(channel, instrument_id)
         self._interval = channel.name.removeprefix("bar-")
 
     def build(self, data: BarData, frame: bytes, ts_recv: int) -> Bar:
@@ -249,16 +248,10 @@ class BarRoute:
         )
 
 
-class BookRoute:
+class BookRoute(StreamRoute):
     """depthUpdate; the levels stay JSON until the book is kept."""
 
-    __slots__ = ("channel", "decode", "frames", "instrument_id")
-
-    def __init__(self, channel: Channel, instrument_id: str) -> None:
-        self.channel = channel
-        self.instrument_id = instrument_id
-        self.frames = 0
-        self.decode = decode_tagged
+    __slots__ = ()
 
     def build(self, data: BookData, frame: bytes, ts_recv: int) -> BookDelta:
         """See `Route`."""

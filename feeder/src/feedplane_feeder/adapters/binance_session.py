@@ -2,6 +2,8 @@
 
 Subscribes in batches within the venue's limit on control messages and matches every answer by
 its id. A batch the venue refuses is halved until the one channel that is refused stands alone.
+What may be subscribed already is taken back first, and what was missed meanwhile is told. No more
+messages are under way than the venue takes in a second: a bad network delivers them all at once.
 
 Source: binance-spot-api-docs web-socket-streams.md "Live Subscribing/Unsubscribing", USDⓈ-M
 "Live Subscribing/Unsubscribing to streams", read 2026-11-21.
@@ -9,12 +11,13 @@ Source: binance-spot-api-docs web-socket-streams.md "Live Subscribing/Unsubscrib
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
 
 from feedplane_feeder.adapters.binance_frames import Route, build_route, decode_tagged, stream_name
+from feedplane_feeder.core.aside import set_aside
 from feedplane_feeder.core.budget import SECOND_NS, WindowBudget
 from feedplane_feeder.core.ports import (
     Channel,
@@ -27,15 +30,16 @@ from feedplane_feeder.core.ports import (
     VenueLimits,
 )
 from feedplane_feeder.errors import ImpossibleValueError
-from feedplane_feeder.records import ChannelKind, Quarantined
+from feedplane_feeder.records import ChannelKind
 
 STREAMS_PER_MESSAGE: Final = 200
 ANSWER_WITHIN_NS: Final = 5 * SECOND_NS
+# So long a request may still be on its way; it counts with those under way.
+GONE_AFTER_NS: Final = 30 * SECOND_NS
 # The venue's pings come at most every 20 s, but our pongs count as messages too; and its window
 # need not begin with ours, so a little is added to the second.
 RESERVED_MESSAGES: Final = 2
 WINDOW_NS: Final = 1_100_000_000
-RAW_LENGTH: Final = 4_096
 
 _NAME_AT: Final = len(b'{"stream":"')
 # A stream that is not wanted, a payload of another kind than its stream, and bytes that are none.
@@ -54,7 +58,11 @@ class Request:
 
     method: str
     channels: tuple[Channel, ...]
+    renewing: bool = False
+    """Taken back only to be subscribed again."""
     sent_ns: int = 0
+    frames: int | None = None
+    """How many frames its one channel had when it was doubted."""
 
 
 class BinanceSession:
@@ -74,14 +82,15 @@ class BinanceSession:
         self._by_name = False
         """Whether frames must be decoded by the name of their stream."""
         self._instrument_id = instrument_id
-        self._budget = WindowBudget(
-            max(1, limits.control_messages_per_second - RESERVED_MESSAGES), WINDOW_NS
-        )
+        self._messages_max = max(1, limits.control_messages_per_second - RESERVED_MESSAGES)
+        self._budget = WindowBudget(self._messages_max, WINDOW_NS)
         self._routes: dict[str, Route] = {}
         self._routes_raw: dict[bytes, Route] = {}
         self._by_channel: dict[Channel, Route] = {}
         self._waiting: deque[Request] = deque()
         self._unanswered: dict[int, Request] = {}
+        self._overdue: dict[int, int] = {}
+        """Asked again meanwhile: when each was sent, by its number."""
         self._next_id = 1
         self._is_open = False
         self.want(channels)
@@ -90,6 +99,7 @@ class BinanceSession:
         """See `Session`."""
         self._is_open = True
         self._unanswered.clear()
+        self._overdue.clear()
         self._waiting.clear()
         self._ask("SUBSCRIBE", tuple(self._by_channel))
 
@@ -115,9 +125,11 @@ class BinanceSession:
 
     def resubscribe(self, channel: Channel) -> None:
         """See `Session`."""
-        if channel in self._by_channel:
-            self._ask("UNSUBSCRIBE", (channel,))
-            self._ask("SUBSCRIBE", (channel,))
+        under_way = (*self._waiting, *self._unanswered.values())
+        route = self._by_channel.get(channel)
+        if route is not None and not any(channel in r.channels for r in under_way):
+            doubted = Request("UNSUBSCRIBE", (channel,), renewing=True, frames=route.frames)
+            self._waiting.append(doubted)
 
     def unsubscribe_all(self) -> None:
         """See `Session`."""
@@ -134,17 +146,29 @@ class BinanceSession:
         if not self._is_open:
             return due
         self._ask_again(now_ns)
-        while self._waiting and self._budget.take(now_ns):
+        self._waiting = deque(r for r in self._waiting if not self._is_dispelled(r))
+        while self._waiting and self._has_room() and self._budget.take(now_ns):
             request = self._waiting.popleft()
             due.outgoing.append(Outgoing(self._render(request)))
-            self._unanswered[self._next_id] = Request(request.method, request.channels, now_ns)
+            self._unanswered[self._next_id] = replace(request, sent_ns=now_ns)
             self._next_id += 1
-        if self._waiting:
+        if self._waiting and self._has_room():
             due.again_ns = self._budget.room_at(now_ns)
-        elif self._unanswered:
-            oldest = min(request.sent_ns for request in self._unanswered.values())
-            due.again_ns = oldest + ANSWER_WITHIN_NS
+        else:
+            times = [request.sent_ns + ANSWER_WITHIN_NS for request in self._unanswered.values()]
+            times += [sent_ns + GONE_AFTER_NS for sent_ns in self._overdue.values()]
+            due.again_ns = min(times, default=None)
         return due
+
+    # A channel that came back by itself while its turn was awaited is left alone.
+    def _is_dispelled(self, request: Request) -> bool:
+        if request.frames is None:
+            return False
+        route = self._by_channel.get(request.channels[0])
+        return route is None or route.frames > request.frames
+
+    def _has_room(self) -> bool:
+        return len(self._unanswered) + len(self._overdue) < self._messages_max
 
     def receive(self, frames: Sequence[bytes], ts_recv: int) -> Received:
         """See `Session`."""
@@ -184,11 +208,17 @@ class BinanceSession:
         else:
             self._set_aside(frame, ts_recv, error, route, received)
 
-    def _ask(self, method: str, channels: tuple[Channel, ...]) -> None:
+    def _ask(self, method: str, channels: tuple[Channel, ...], *, renewing: bool = False) -> None:
         for start in range(0, len(channels), STREAMS_PER_MESSAGE):
-            self._waiting.append(Request(method, channels[start : start + STREAMS_PER_MESSAGE]))
+            part = channels[start : start + STREAMS_PER_MESSAGE]
+            self._waiting.append(Request(method, part, renewing))
 
     def _ask_again(self, now_ns: int) -> None:
+        self._overdue = {
+            number: sent_ns
+            for number, sent_ns in self._overdue.items()
+            if sent_ns + GONE_AFTER_NS > now_ns
+        }
         late = [
             number
             for number, request in self._unanswered.items()
@@ -196,10 +226,13 @@ class BinanceSession:
         ]
         for number in late:
             request = self._unanswered.pop(number)
-            self._ask(request.method, self._still_meant(request))
+            self._overdue[number] = request.sent_ns
+            # Subscribed or not, nobody knows.
+            renewing = request.renewing or request.method == "SUBSCRIBE"
+            self._ask("UNSUBSCRIBE", self._still_meant(request), renewing=renewing)
 
     def _still_meant(self, request: Request) -> tuple[Channel, ...]:
-        if request.method == "UNSUBSCRIBE":
+        if request.method == "UNSUBSCRIBE" and not request.renewing:
             return tuple(c for c in request.channels if c not in self._by_channel)
         return tuple(c for c in request.channels if c in self._by_channel)
 
@@ -244,13 +277,19 @@ class BinanceSession:
     def _receive_answer(self, document: dict[str, Any], received: Received) -> None:
         number = document.get("id")
         error = document.get("error", document if "code" in document else None)
+        if isinstance(number, int) and self._overdue.pop(number, None) is not None:
+            received.answered = True
         if not isinstance(number, int) or number not in self._unanswered:
             # Some refusals carry no id; they answer the oldest request.
             if error is None or not self._unanswered:
                 return
             number = min(self._unanswered)
         request = self._unanswered.pop(number)
+        received.answered = True
         channels = self._still_meant(request)
+        if request.renewing:
+            received.interrupted.update((c, self._by_channel[c].instrument_id) for c in channels)
+            self._ask("SUBSCRIBE", channels)
         if request.method != "SUBSCRIBE" or not channels:
             return
         if error is None:
@@ -273,16 +312,6 @@ class BinanceSession:
         route: Route | None,
         received: Received,
     ) -> None:
-        reason = error.reason if isinstance(error, ImpossibleValueError) else "MalformedFrame"
-        received.quarantined.append(
-            Quarantined(
-                ts_recv=ts_recv,
-                venue=self._venue,
-                channel=route.channel.name if route else "",
-                instrument_id=route.instrument_id if route else "",
-                reason=reason,
-                raw=frame[:RAW_LENGTH].decode("utf-8", "replace"),
-            )
-        )
-        for suspect in self._by_channel.values() if route is None else (route,):
-            received.unreadable[suspect.channel] = suspect.instrument_id
+        whole = self._by_channel.values() if route is None else (route,)
+        suspects = {each.channel: each.instrument_id for each in whole}
+        set_aside(received, frame, ts_recv, error, venue=self._venue, suspects=suspects)

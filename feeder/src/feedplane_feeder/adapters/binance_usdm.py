@@ -14,11 +14,14 @@ from feedplane_feeder.adapters.binance import (
     BANNED_UNTIL_PATTERN,
     BAR_INTERVALS,
     CHANNELS,
+    CREDENTIAL_HEADERS,
+    CREDENTIALS_REFUSED_PATTERN,
     USED_WEIGHT_HEADER,
     BinanceAdapter,
     Dialect,
 )
-from feedplane_feeder.core.ports import Capabilities, TransportKind, VenueLimits
+from feedplane_feeder.core.instrument_list import InstrumentList
+from feedplane_feeder.core.ports import Capabilities, Proof, TransportKind, VenueLimits
 
 LIMITS: Final = VenueLimits(
     control_messages_per_second=10,
@@ -45,6 +48,10 @@ ADAPTER: Final = BinanceAdapter(
             limits=LIMITS,
             used_weight_header=USED_WEIGHT_HEADER,
             banned_until_pattern=BANNED_UNTIL_PATTERN,
+            credentials_refused_pattern=CREDENTIALS_REFUSED_PATTERN,
+            credential_headers=CREDENTIAL_HEADERS,
+            instruments=InstrumentList(),
+            proof=Proof.RECORDED,
         ),
         groups={"trade": "market", "quote": "public", "bar": "market", "book": "public"},
         paths={"market": "/market/stream", "public": "/public/stream"},

@@ -75,10 +75,11 @@ class PicowsConnection(WSListener):
             return f"{type(error).__name__}: {error}"
         return self._reason
 
-    def send(self, text: str) -> None:
-        """See `StreamConnection`."""
+    def send(self, text: str | bytes) -> None:
+        """See `StreamConnection`; bytes go out as a binary frame."""
         if self._transport is not None and not self._transport.is_disconnected:
-            self._transport.send(WSMsgType.TEXT, text.encode())
+            kind = WSMsgType.BINARY if isinstance(text, bytes) else WSMsgType.TEXT
+            self._transport.send(kind, text if isinstance(text, bytes) else text.encode())
 
     def pause_reading(self) -> None:
         """See `StreamConnection`."""

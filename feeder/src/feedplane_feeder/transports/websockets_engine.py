@@ -78,8 +78,8 @@ class WebsocketsConnection:
             code = error.rcvd.code if error.rcvd else 1006
             return f"closed by the venue: {code}"
 
-    def send(self, text: str) -> None:
-        """See `StreamConnection`."""
+    def send(self, text: str | bytes) -> None:
+        """See `StreamConnection`; bytes go out as a binary frame."""
         # The library sends in a coroutine; its frame is small and its buffer is not full.
         task = asyncio.get_running_loop().create_task(self._send(text))
         self._sending.add(task)
@@ -101,7 +101,7 @@ class WebsocketsConnection:
             await asyncio.wait(self._sending, timeout=CLOSE_TIMEOUT_SECONDS)
         await self._socket.close()
 
-    async def _send(self, text: str) -> None:
+    async def _send(self, text: str | bytes) -> None:
         try:
             await self._socket.send(text)
         except ConnectionClosed:
