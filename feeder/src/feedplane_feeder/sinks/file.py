@@ -20,7 +20,7 @@ from feedplane_feeder.core.intervals import previous_open_ns
 from feedplane_feeder.core.ports import Batch, Watermark, Written
 from feedplane_feeder.core.restart import ChannelKey, channel_key
 from feedplane_feeder.errors import SinkRefusedError, SinkUnavailableError
-from feedplane_feeder.records import Bar, BookDelta, Metric, Quote, Record, Trade
+from feedplane_feeder.records import Bar, BookDelta, Gap, Metric, Quote, Record, Snapshot, Trade
 
 STANDARD_OUTPUT: Final = "-"
 REMEMBERED_KEYS: Final = 65_536
@@ -34,6 +34,7 @@ _RECORDS: Final[Mapping[str, type[Record]]] = {
     "bar": Bar,
     "book": BookDelta,
     "metric": Metric,
+    "snapshot": Snapshot,
 }
 
 
@@ -100,6 +101,14 @@ class FileSink:
     ) -> Mapping[tuple[str, str], Watermark]:
         """Return the newest record of each channel that the files' tails hold."""
         return {key: self._last[key] for key in channels if key in self._last}
+
+    async def open_gaps(self, since_ns: int) -> Sequence[Gap]:
+        """Return nothing: lines that were written stay as they are."""
+        return ()
+
+    async def fill(self, gaps: Sequence[Gap], filled_by: str) -> int:
+        """Change nothing: a reader of the files finds the records beside the gap."""
+        return 0
 
     def _remember(self, channel: str, keys: Iterable[Key]) -> None:
         known = self._known.setdefault(channel, {})
@@ -190,6 +199,8 @@ def _keys(record: Record) -> tuple[Key, ...]:
         return ((record.instrument_id, record.sequence),)
     if isinstance(record, BookDelta):
         return ((record.instrument_id, record.ts_event, record.last_id, record.snapshot),)
+    if isinstance(record, Snapshot):
+        return ((record.instrument_id, record.ts_event, record.fingerprint),)
     if isinstance(record, Bar):
         final = (record.instrument_id, record.ts_open)
         return (final,) if record.final else ((*final, record.ts_event), final)
@@ -212,7 +223,8 @@ def _watermark(record: Record) -> Watermark:
 
 
 def _order(mark: Watermark) -> tuple[int, int]:
-    return (mark.sequence or 0, mark.ts_event)
+    # Ids below zero stand in no order.
+    return (max(mark.sequence or 0, 0), mark.ts_event)
 
 
 def _day(record: Record) -> str:

@@ -17,17 +17,19 @@ import asyncpg
 
 from feedplane_api.worker import PostgresSinkConfig
 from feedplane_feeder.core.intervals import previous_open_ns
-from feedplane_feeder.core.ports import Batch, Watermark, Written
+from feedplane_feeder.core.ports import NO_EPOCH, Batch, Watermark, Written
 from feedplane_feeder.errors import SinkRefusedError, SinkUnavailableError
-from feedplane_feeder.records import Bar, BookDelta, Metric, Quote, Record, Trade
+from feedplane_feeder.records import Bar, BookDelta, Gap, Metric, Quote, Record, Snapshot, Trade
 from feedplane_feeder.sinks import postgres_ledger as ledger
 from feedplane_feeder.sinks.postgres_encode import COPY_HEAD, COPY_TAIL, RowEncoder
+from feedplane_feeder.sinks.postgres_fence import Fence
 from feedplane_feeder.sinks.postgres_merge import Statements, render_statements, stage_name
 from feedplane_feeder.sinks.postgres_schema import (
     BARS,
     BOOK_DELTAS,
     METRICS,
     QUOTES,
+    SNAPSHOTS,
     TABLES,
     TRADES,
     Features,
@@ -43,7 +45,9 @@ STATEMENT_SECONDS = 30
 CHUNK_ROWS = 2_000
 """Rows encoded at a time, so that the server parses while the next ones are encoded."""
 CLEAN_BATCHES = 2
-"""After a conflict a table is staged until this many batches in a row held nothing known."""
+"""After a conflict a table is staged until this many batches in a row held nothing known; ..."""
+MOST_CLEAN_BATCHES = 512
+"""... twice as many after each further conflict, so that lines that collide stay with staging."""
 
 _UNWRITABLE = (ValueError, KeyError, TypeError, AttributeError, struct.error, OverflowError)
 """What encoding raises on a record that no column can hold."""
@@ -56,12 +60,15 @@ _TABLES: Mapping[type, Table] = {
     Bar: BARS,
     BookDelta: BOOK_DELTAS,
     Metric: METRICS,
+    Snapshot: SNAPSHOTS,
 }
 _BY_NAME: Mapping[str, Table] = {table.name: table for table in TABLES}
 _COLUMNS = {table.name: [column for column, _ in table.columns] for table in TABLES}
 
 
 _by_instrument = attrgetter("instrument_id")
+_by_key = attrgetter("instrument_id", "ts_event")
+"""Two lines that write the same rows take them in the same order."""
 
 
 class PostgresSink:
@@ -83,6 +90,7 @@ class PostgresSink:
         self.features: Features | None = None
         self._config = config
         self._finder = ledger.Finder(feed_source=feed_source, account=account, shard=shard)
+        self._fence = Fence(config.schema_name, self._finder)
         self._connection: asyncpg.Connection | None = None
         self._encoder = RowEncoder()
         self._encode: Mapping[str, Callable[..., bytes]] = {
@@ -91,9 +99,13 @@ class PostgresSink:
             "bars": self._encoder.bars,
             "book_deltas": self._encoder.book_deltas,
             "metrics": self._encoder.metrics,
+            "snapshots": self._encoder.snapshots,
         }
         self._statements: Statements = render_statements(config.schema_name)
         self._clean_batches: dict[str, int] = {}
+        self._patience: dict[str, int] = {}
+        self.failed_copies = 0
+        """Direct copies that met a known row, so that the batch had to go again."""
 
     @property
     def staged_tables(self) -> set[str]:
@@ -109,7 +121,7 @@ class PostgresSink:
                 timeout=CONNECT_SECONDS,
                 command_timeout=STATEMENT_SECONDS + 5,
                 server_settings={
-                    "application_name": "feedplane-feeder",
+                    "application_name": self._fence.application_name,
                     "timezone": "UTC",
                     "statement_timeout": f"{STATEMENT_SECONDS}s",
                     "idle_in_transaction_session_timeout": "60s",
@@ -144,9 +156,28 @@ class PostgresSink:
         parts = _partition(batch.records)
         with self._ours():
             try:
+                if batch.epoch and any(each.ended_at is None for each in batch.publishers):
+                    await self._open_session(batch)
                 return await self._write_keyed(parts, batch)
             except (*_UNWRITABLE, *_REFUSED) as error:
                 return await self._write_without_unwritable(parts, batch, error)
+
+    # Told before anything else of a promotion, in a transaction of its own: once it is committed,
+    # the books of whoever published before end where they end.
+    async def _open_session(self, batch: Batch) -> None:
+        connection = self._open_connection()
+        await self._fence.end_stalled(connection)
+        session = Batch(publishers=batch.publishers)
+        try:
+            await self._tell_session(connection, session)
+        except asyncpg.LockNotAvailableError:
+            await self._fence.end_locking(connection)
+            await self._tell_session(connection, session)
+
+    async def _tell_session(self, connection: asyncpg.Connection, session: Batch) -> None:
+        async with connection.transaction():
+            await self._fence.raise_up(connection)
+            await ledger.write(connection, self._statements, self._finder, session)
 
     async def last(
         self, channels: Sequence[tuple[str, str]]
@@ -166,8 +197,21 @@ class PostgresSink:
                     if not row["complete"]:
                         # An unfinished bar is not held: what is complete ends before it.
                         ts = previous_open_ns(ts, interval)
-                    held[row["instrument_id"], channel] = Watermark(sequence=row["id"], ts_event=ts)
+                    held[row["instrument_id"], channel] = Watermark(
+                        sequence=row["id"], ts_event=ts, ts_recv=row["recv"] * 1000
+                    )
         return held
+
+    async def open_gaps(self, since_ns: int) -> Sequence[Gap]:
+        """Return the feed source's gaps found since then and still open."""
+        with self._ours():
+            connection = self._open_connection()
+            return await ledger.open_gaps(connection, self._statements, self._finder, since_ns)
+
+    async def fill(self, gaps: Sequence[Gap], filled_by: str) -> int:
+        """Mark what of these gaps is on the tape by now as filled; return how many changed."""
+        with self._ours():
+            return await ledger.fill(self._open_connection(), self._statements, gaps, filled_by)
 
     def _open_connection(self) -> asyncpg.Connection:
         if self._connection is None or self._connection.is_closed():
@@ -189,17 +233,25 @@ class PostgresSink:
         return dsn
 
     def _is_staged(self, name: str) -> bool:
-        return name == BARS.name or self._clean_batches.get(name, CLEAN_BATCHES) < CLEAN_BATCHES
+        if name == BARS.name:
+            return True
+        patience = self._patience.get(name, CLEAN_BATCHES)
+        return self._clean_batches.get(name, patience) < patience
 
     async def _write_keyed(self, parts: Mapping[str, list[Record]], batch: Batch) -> Written:
         staged = {name for name in parts if batch.replayed or self._is_staged(name)}
         for records in parts.values():
             # Neighbours in the table and in its key: a fifth less work for the server.
-            records.sort(key=_by_instrument)
+            records.sort(key=_by_key if batch.contested else _by_instrument)
         try:
             return await self._write_parts(parts, staged, batch)
-        except asyncpg.UniqueViolationError:
+        except (asyncpg.UniqueViolationError, asyncpg.DeadlockDetectedError):
+            self.failed_copies += 1
             self._clean_batches.update(dict.fromkeys(parts, 0))
+            # The server names a chunk, not the table; what went the direct way is enough.
+            for name in parts.keys() - staged if batch.contested else ():
+                patience = 2 * self._patience.get(name, CLEAN_BATCHES)
+                self._patience[name] = min(patience, MOST_CLEAN_BATCHES)
             return await self._write_parts(parts, set(parts), batch)
 
     async def _write_parts(
@@ -209,13 +261,23 @@ class PostgresSink:
         written = Written()
         async with connection.transaction():
             for name, records in parts.items():
+                if name == BOOK_DELTAS.name and await self._is_fenced(connection, batch.epoch):
+                    written += Written(fenced=len(records))
+                    continue
                 if name in staged or name == BARS.name:
                     written += await self._merge(connection, name, records)
                 else:
                     await self._copy(connection, name, records, self._config.schema_name)
                     written += Written(new=len(records))
+            if batch.contested and batch.gaps:
+                left, covered = await ledger.clip(connection, self._statements, batch.gaps)
+                batch = replace(batch, gaps=left)
+                written += Written(covered=tuple(covered))
             await ledger.write(connection, self._statements, self._finder, batch)
         return written + Written(quarantined=len(batch.quarantined))
+
+    async def _is_fenced(self, connection: asyncpg.Connection, epoch: int) -> bool:
+        return epoch != NO_EPOCH and await self._fence.refuses(connection, epoch)
 
     async def _copy(
         self, connection: asyncpg.Connection, name: str, records: list[Record], schema: str | None
@@ -320,9 +382,11 @@ def describe(error: BaseException) -> str:
 
 
 def _partition(records: Sequence[Record]) -> dict[str, list[Record]]:
-    kinds = set(map(type, records))
+    # Always in the same order: two lines that write the same must not wait for each other.
+    found = set(map(type, records))
+    kinds = [kind for kind in _TABLES if kind in found]
     if len(kinds) == 1:
-        return {_TABLES[kinds.pop()].name: list(records)}
+        return {_TABLES[kinds[0]].name: list(records)}
     parts: dict[str, list[Record]] = {_TABLES[kind].name: [] for kind in kinds}
     by_kind = {kind: parts[_TABLES[kind].name].append for kind in kinds}
     for record in records:

@@ -8,10 +8,15 @@ Source: PostgreSQL manual, COPY, section "Binary Format" (read 2026-11-21).
 """
 
 from collections.abc import Sequence
+from datetime import date
+from operator import attrgetter
 from struct import Struct
 
-from feedplane_feeder.records import Bar, BookDelta, Metric, Quote, Trade
+from msgspec import Raw
+
+from feedplane_feeder.records import Bar, BookDelta, Metric, Quote, Snapshot, Trade
 from feedplane_feeder.sinks.postgres_numeric import NumericCache
+from feedplane_feeder.sinks.postgres_schema import SNAPSHOT_NUMBERS, SNAPSHOTS
 
 COPY_HEAD = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 COPY_TAIL = b"\xff\xff"
@@ -29,6 +34,9 @@ _BAR = Struct(">iqiqiqiqi?").pack
 _BOOK = Struct(">iqiqiqiq").pack
 _SNAPSHOT = Struct(">i?").pack
 _METRIC = Struct(">iqiq").pack
+_STATE = Struct(">iqiqiqiqii").pack
+_DAYS_BEFORE_2000 = date(2000, 1, 1).toordinal()
+_numbers_of = attrgetter(*SNAPSHOT_NUMBERS)
 _SIDE = {"B": b"B", "S": b"S", "N": b"N"}
 
 INSTRUMENTS_CACHED = 16_384
@@ -89,6 +97,8 @@ class RowEncoder:
         self._bar_prefix = _RowPrefixes(15)
         self._book_prefix = _RowPrefixes(9)
         self._metric_prefix = _RowPrefixes(5)
+        self._snapshot_prefix = _RowPrefixes(len(SNAPSHOTS.columns))
+        self._days: dict[str, int] = {}
 
     def trades(self, trades: Sequence[Trade]) -> bytes:
         """Return the rows of `trades`."""
@@ -216,3 +226,41 @@ class RowEncoder:
                 numeric[metric.value],
             )
         return b"".join(parts)
+
+    def snapshots(self, snapshots: Sequence[Snapshot]) -> bytes:
+        """Return the rows of `snapshots`; what is open is null."""
+        numeric = self._numeric
+        parts: list[bytes] = []
+        for snapshot in snapshots:
+            parts += (
+                self._snapshot_prefix[snapshot.instrument_id],
+                _STATE(
+                    8,
+                    microseconds(snapshot.ts_event),
+                    8,
+                    microseconds(snapshot.ts_recv),
+                    8,
+                    snapshot.fingerprint,
+                    8,
+                    snapshot.volume,
+                    4,
+                    self._day(snapshot.trading_day),
+                ),
+            )
+            parts += [
+                _NULL if number is None else numeric[number] for number in _numbers_of(snapshot)
+            ]
+            parts += _encode_levels(snapshot.bids), _encode_levels(snapshot.asks)
+        return b"".join(parts)
+
+    def _day(self, text: str) -> int:
+        days = self._days.get(text)
+        if days is None:
+            days = date.fromisoformat(text).toordinal() - _DAYS_BEFORE_2000
+            self._days = {text: days}  # a venue has one day at a time
+        return days
+
+
+def _encode_levels(levels: Raw) -> bytes:
+    data = bytes(levels)
+    return _LENGTH(len(data) + 1) + b"\x01" + data

@@ -8,10 +8,11 @@ two copies of one record share; docs/decisions/0004-natural-keys-and-hypertables
 
 import re
 from dataclasses import dataclass
+from typing import Final
 
 import asyncpg
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 COMPATIBLE_FROM = 1
 """Oldest feeder schema version that may still write into tables of SCHEMA_VERSION."""
 OLDEST_TIMESCALE = (2, 18, 1)
@@ -31,12 +32,23 @@ class Table:
     partition: str | None
     """Time column of the hypertable; None keeps it a plain table everywhere."""
     nullable: tuple[str, ...] = ()
+    chunk_intervals: int = 1
+    """Chunk intervals that one chunk of it spans; its rows are so much fewer."""
 
+
+FEW: Final = 30
+"""Years of bars lie in dozens of chunks then: each one that a write touches costs it time."""
 
 # Keys are compared as bytes, whatever the database's own collation is.
 _COLLATED = {"text": 'text collate "C"'}
 _TIMES = (("ts_event", "timestamptz"), ("ts_recv", "timestamptz"))
 
+SNAPSHOT_NUMBERS = (
+    *("turnover", "open_interest", "last_price", "bid_price", "bid_size", "ask_price", "ask_size"),
+    *("open", "high", "low", "average_price", "close", "settlement_price"),
+    *("previous_close", "previous_settlement", "upper_limit", "lower_limit"),
+)
+"""Columns of a snapshot that a venue may leave open, in the order of the record's fields."""
 TRADES = Table(
     name="trades",
     columns=(
@@ -87,6 +99,7 @@ BARS = Table(
     ),
     key=("instrument_id", "interval", "ts_open"),
     partition="ts_open",
+    chunk_intervals=FEW,
 )
 BOOK_DELTAS = Table(
     name="book_deltas",
@@ -114,8 +127,25 @@ METRICS = Table(
     ),
     key=("instrument_id", "name", "ts_event"),
     partition="ts_event",
+    chunk_intervals=FEW,
 )
-TABLES = (TRADES, QUOTES, BARS, BOOK_DELTAS, METRICS)
+SNAPSHOTS = Table(
+    name="snapshots",
+    columns=(
+        ("instrument_id", "text"),
+        *_TIMES,
+        ("fingerprint", "bigint"),
+        ("volume", "bigint"),
+        ("trading_day", "date"),
+        *((name, "numeric") for name in SNAPSHOT_NUMBERS),
+        ("bids", "jsonb"),
+        ("asks", "jsonb"),
+    ),
+    key=("instrument_id", "ts_event", "fingerprint"),
+    partition="ts_event",
+    nullable=SNAPSHOT_NUMBERS,
+)
+TABLES = (TRADES, QUOTES, BARS, BOOK_DELTAS, METRICS, SNAPSHOTS)
 
 _CONTROL_TABLES = """
 create table if not exists {schema}.gaps (
@@ -135,6 +165,11 @@ create table if not exists {schema}.gaps (
     account text not null,
     primary key (instrument_id, channel, gap_key)
 );
+alter table {schema}.gaps add column if not exists filling_since timestamptz;
+alter table {schema}.gaps add column if not exists rows bigint;
+alter table {schema}.gaps add column if not exists state text generated always as (case
+    when filled_at is not null then 'filled' when reason is not null then 'unfillable'
+    when filling_since is not null then 'filling' else 'open' end) stored;
 create index if not exists gaps_open on {schema}.gaps (instrument_id, channel)
     where filled_at is null and reason is null;
 create table if not exists {schema}.quarantine (
@@ -174,7 +209,25 @@ create table if not exists {schema}.backfill_chunks (
     started_at timestamptz,
     finished_at timestamptz,
     error text,
+    rows_updated bigint not null default 0,
+    rows_held bigint not null default 0,
+    rows_expected bigint not null default 0,
+    rows_missing bigint not null default 0,
+    tries bigint not null default 0,
+    range_start timestamptz,
+    range_end timestamptz,
     primary key (backfill, chunk)
+);
+create table if not exists {schema}.request_budgets (
+    address text primary key,
+    minute bigint not null default 0,
+    seen bigint not null default 0,
+    flying bigint not null default 0,
+    before bigint not null default 0,
+    before_flying bigint not null default 0,
+    paused_until_ns bigint not null default 0,
+    banned_until_ns bigint not null default 0,
+    changed_at timestamptz not null default now()
 );
 create table if not exists {schema}.schema_version (
     version integer primary key,
@@ -296,7 +349,7 @@ async def _make_hypertable(
         " make_interval(hours => $3)), create_default_indexes => false, if_not_exists => true)",
         name,
         table.partition,
-        chunk_hours,
+        chunk_hours * table.chunk_intervals,
     )
 
 
