@@ -6,12 +6,13 @@ or tasks.
 """
 
 from collections import deque
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 
 from feedplane_api.worker import BufferConfig
 from feedplane_feeder.core.ports import Batch
-from feedplane_feeder.core.spill import Losses, join_batches
+from feedplane_feeder.core.spill import Losses, join_batches, joinable
 from feedplane_feeder.spill import SpillFolder
 
 MEBIBYTE = 1024 * 1024
@@ -38,6 +39,8 @@ class Backlog:
             folder = Path(config.spill_path) / sink
             self._folder = SpillFolder(folder, config.spill_mebibytes * MEBIBYTE)
         self.queued_records = 0
+        self._remembered = 0
+        """Those of them that a standby had in memory before: the bound is for others."""
         self.spilling = False
         self.losses = Losses()
 
@@ -45,6 +48,11 @@ class Backlog:
     def spilled_bytes(self) -> int:
         """Bytes on disk."""
         return self._folder.held_bytes if self._folder else 0
+
+    @property
+    def queued_batches(self) -> int:
+        """Batches in memory that nobody took yet."""
+        return len(self._queue)
 
     @property
     def empty(self) -> bool:
@@ -83,14 +91,18 @@ class Backlog:
             return False
         if self.spilling:
             return self._folder is not None and self._folder.nearly_full
-        return self.queued_records >= self._bound
+        return self.queued_records - self._remembered >= self._bound
 
     def offer(self, batch: Batch, now_ns: int, *, connected: bool) -> None:
         """Take a batch: into memory, else onto the disk, else as a named loss."""
-        size = max(1, len(batch.records))
-        # A connected sink is given twice the room: its reader was asked to pause and is about to.
+        size = _size(batch)
+        # A connected sink is given twice the room, and what one read brings on top of it, however
+        # much had piled up in the socket: its reader was asked to pause and is about to.
         bound = self._bound * 2 if connected else self._bound
-        fits = not self._queue or self.queued_records + size <= bound
+        remembered = size if batch.takeover is not None else 0
+        waiting = self.queued_records - self._remembered + (0 if connected else size)
+        # What a standby remembered only moves, and nobody else has it.
+        fits = not self._queue or remembered > 0 or waiting <= bound
         if self._folder is not None and not self._folder.is_open:
             # Nothing can go to the disk before its left-overs are known; that is a moment.
             fits = True
@@ -99,6 +111,7 @@ class Backlog:
                 self._queue.append(self.losses.take(now_ns))
             self._queue.append(batch)
             self.queued_records += size
+            self._remembered += remembered
         elif self._folder is None:
             self.losses.add(batch)
         else:
@@ -144,11 +157,17 @@ class Backlog:
         folder = self._folder
         if folder is None:
             return False
-        keep = folder.append if folder.left_over and not self.spilling else folder.prepend
-        if not keep(join_batches(waiting)):
+        behind_left_over = folder.left_over and not self.spilling
+        groups = [join_batches(group) for group in _group(waiting)]
+        kept = (
+            all(folder.append(group) for group in groups)
+            if behind_left_over
+            else all(folder.prepend(group) for group in reversed(groups))
+        )
+        if not kept:
             return False
         self._queue.clear()
-        self.queued_records = 0
+        self.queued_records = self._remembered = 0
         return True
 
     def _take(self, record_limit: int, now_ns: int) -> None:
@@ -157,10 +176,11 @@ class Backlog:
             self._taken = join_batches(folder.read(record_limit), replayed=True)
             self._place = Place.LEFT_OVER
         elif self._queue:
-            self._taken = join_batches(list(self._queue))
+            taken = [self._queue.popleft() for _ in range(joinable(self._queue))]
+            self._taken = join_batches(taken)
             self._place = Place.MEMORY
-            self._queue.clear()
-            self.queued_records = 0
+            self.queued_records = sum(_size(batch) for batch in self._queue)
+            self._remembered = sum(_size(b) for b in self._queue if b.takeover is not None)
         elif folder is not None and not folder.empty:
             self._taken = join_batches(folder.read(record_limit))
             self._place = Place.SPILL
@@ -175,3 +195,14 @@ class Backlog:
         if named is not None:
             self.losses.add(named)
         self.losses.add(batch)
+
+
+def _size(batch: Batch) -> int:
+    return max(1, len(batch.records))
+
+
+def _group(batches: list[Batch]) -> Iterator[list[Batch]]:
+    while batches:
+        count = joinable(batches)
+        yield batches[:count]
+        batches = batches[count:]

@@ -79,6 +79,16 @@ class ClusterApi:
         """
         return await self._request("PUT", path, body=document)
 
+    async def merge(self, path: str, changes: Document) -> Document:
+        """Merge changes into an object, whatever became of it since; the object after that.
+
+        Raises:
+            ClusterUnavailableError: no answer.
+            ClusterRefusedError: an answer that is not 200.
+        """
+        headers = {"Content-Type": "application/merge-patch+json"}
+        return await self._request("PATCH", path, body=changes, headers=headers)
+
     async def watch(self, path: str, params: Mapping[str, str]) -> AsyncGenerator[Document, None]:
         """Yield watch events until the server ends the watch.
 
@@ -116,6 +126,7 @@ class ClusterApi:
         *,
         params: Mapping[str, str] | None = None,
         body: Document | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Document:
         timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
         with _foreign_errors(path):
@@ -124,7 +135,7 @@ class ClusterApi:
                 self._address.server + path,
                 params=params,
                 json=body,
-                headers=self._headers(),
+                headers=self._headers() | dict(headers or {}),
                 timeout=timeout,
             ) as answer:
                 await _check(path, answer)

@@ -12,6 +12,7 @@ from feedplane_feeder.core.ports import (
     Clock,
     Control,
     Refusal,
+    RestingConnection,
     Session,
     StreamConnection,
     Transport,
@@ -51,6 +52,8 @@ class LiveConnection:
         self.end: str | None = None
         """Why it ended; None while it is open or not open yet."""
         self.pulse = Pulse(0)
+        self.heard_ns = 0
+        """When a record came last, or word that there is nothing new."""
         self.frames = 0
         """Good frames so far, counted by `take_counts`."""
         self._publisher = publisher
@@ -60,6 +63,7 @@ class LiveConnection:
         self._due = asyncio.Event()
         self._pressed = asyncio.Event()
         self._counted: dict[Channel, int] = {}
+        self._ignored = False
 
     @property
     def is_open(self) -> bool:
@@ -87,20 +91,29 @@ class LiveConnection:
         assert self._socket is not None  # noqa: S101 - opened before
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._send_due()), group.create_task(self._relieve())]
-            self.end = await self._socket.run()
+            end = await self._socket.run()
             for task in tasks:
                 task.cancel()
+        # Nobody may find it ended before its owner was told.
+        self.end = end
         self._owner.ended(self)
 
     def frames_received(self, frames: list[bytes], ts_recv: int) -> None:
         """See `StreamListener`."""
+        if self._ignored:
+            return
         received = self.session.receive(frames, ts_recv)
         self._publisher.meters.add_frames(frames, len(received.quarantined))
         self._publisher.take(received, ts_recv)
+        if received.late_polls or received.unchanged:
+            self._publisher.meters.add_polls(received.late_polls, received.unchanged)
+        if received.records or received.unchanged:
+            self.heard_ns = ts_recv
         if received.acknowledged or received.refusals:
             self.acknowledged.update((channel, ts_recv) for channel in received.acknowledged)
             self._owner.acknowledged(received.acknowledged)
             self._owner.refused(received.refusals)
+        if received.answered or received.acknowledged or received.refusals:
             self._due.set()
         for control in received.controls:
             self._owner.controlled(self, control)
@@ -116,10 +129,19 @@ class LiveConnection:
             del self.acknowledged[gone]
         self._due.set()
 
+    def ignore(self) -> None:
+        """Take nothing more from it; another connection goes on from here."""
+        self._ignored = True
+
     def resubscribe(self, channel: Channel) -> None:
         """Subscribe one channel again, alone."""
         self.session.resubscribe(channel)
         self._due.set()
+
+    def rest(self, until_ns: int) -> None:
+        """Leave the venue in peace until then, where it is asked again and again."""
+        if isinstance(self._socket, RestingConnection):
+            self._socket.rest(until_ns)
 
     def take_counts(self) -> dict[Channel, int]:
         """Return the good frames per channel since the last call; silent ones are left out."""

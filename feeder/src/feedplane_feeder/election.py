@@ -1,34 +1,60 @@
 """Who publishes: a Lease held through the Kubernetes API, or no election at all.
 
-A thin shell around `core.lease`: it reads and writes the one Lease and passes role changes on.
-Must not know what publishing means.
+A thin shell around `core.contest`: it carries out the requests of each round and passes changes
+of role on. Must not know what publishing means.
 """
 
 import asyncio
-import copy
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime
 from typing import Final
 
-from feedplane_api.names import LEASE_CHANGED_REASON
-from feedplane_api.worker import AccountIdentity, ElectionConfig, ElectionReport
-from feedplane_feeder.cluster import ClusterApi, Document
-from feedplane_feeder.core import lease
-from feedplane_feeder.core.lease import Candidate, LeaseReason, LeaseRecord, LeaseState, LeaseVerb
+from feedplane_api.worker import (
+    CandidateReport,
+    ElectionConfig,
+    ElectionReport,
+    FailoverPolicy,
+    HealthReport,
+)
+from feedplane_feeder.core import failover
+from feedplane_feeder.core.contest import (
+    AnnounceLine,
+    Answer,
+    PrepareHandover,
+    ReadLease,
+    Request,
+    WriteLease,
+    play_round,
+)
+from feedplane_feeder.core.decision import LeaseVerb
+from feedplane_feeder.core.failover import LeaseState
+from feedplane_feeder.core.lease import Candidate, LeaseReason, LeaseRecord
 from feedplane_feeder.core.ports import Clock, Demoted, Promoted
 from feedplane_feeder.errors import ClusterRefusedError, ClusterUnavailableError
 from feedplane_feeder.events import Event
-from feedplane_feeder.log import FieldLog
+from feedplane_feeder.lease_object import (
+    CONFLICT,
+    LeaseContext,
+    LeaseObject,
+    parse_ns,
+    render_time,
+)
+from feedplane_feeder.waiting import wait_for_event
 
-CONFLICT: Final = 409
-COOLDOWN_SECONDS: Final = 30.0
-PREFERRED: Final = 0
+PREPARE_SECONDS: Final = 2.5
+"""How long the data path may take before the Lease is given away all the same."""
+RELEASE_POLL_SECONDS: Final = 0.2
+
+
+async def keep_role() -> None:
+    """Stand in for `prepare_handover` until somebody has something to prepare."""
 
 
 class SoloElection:
     """For a feeder without a cluster: it publishes from the start and for good."""
 
     def __init__(self, account: str = "local", *, clock: Clock) -> None:
+        self.prepare_handover: Callable[[], Awaitable[None]] = keep_role
         self._account = account
         self._since_ns = clock.now_ns()
 
@@ -40,8 +66,15 @@ class SoloElection:
         yield Promoted(0, LeaseReason.NO_ELECTION)
         await asyncio.Event().wait()
 
-    async def step_down(self, reason: str) -> None:
-        """Stay: there is nobody to hand over to."""
+    def judge(self, health: HealthReport) -> None:
+        """Stay, whatever the verdict: there is nobody to hand over to."""
+
+    def adopt(self, policy: FailoverPolicy) -> None:
+        """Stay: a policy is about other accounts."""
+
+    def peers(self) -> tuple[CandidateReport, ...]:
+        """Return nobody."""
+        return ()
 
     async def release(self, reason: str = LeaseReason.SHUTDOWN) -> None:
         """Return at once; nothing is held."""
@@ -51,76 +84,79 @@ class SoloElection:
         return ElectionReport(
             active=True,
             holder=self._account,
-            since_time=_moment(self._since_ns),
+            since_time=parse_ns(self._since_ns),
             reason=LeaseReason.NO_ELECTION,
         )
 
 
 class LeaseElection:
-    """Holds or watches the publisher Lease of one shard.
+    """One feeder's part in who holds the publisher Lease of its shard.
 
-    In this version the preferred account (preference 0) takes and renews the Lease; the others
-    watch it and report its holder. `Promoted` comes again with a new epoch when the Lease was
-    lost from the cluster and taken anew.
+    `Promoted` comes again with a new epoch when a Lease that was offered is taken back, and with
+    the same epoch when a handover that was prepared did not come about.
     """
 
     def __init__(
-        self,
-        config: ElectionConfig,
-        account: AccountIdentity,
-        pod: str,
-        *,
-        api: ClusterApi,
-        clock: Clock,
-        log: FieldLog,
+        self, config: ElectionConfig, account: str, policy: FailoverPolicy, context: LeaseContext
     ) -> None:
-        self._me = Candidate(
-            account=account.name,
-            pod=pod,
-            may_acquire=account.preference == PREFERRED,
+        self.prepare_handover: Callable[[], Awaitable[None]] = keep_role
+        me = Candidate(
+            account=account,
+            pod=context.pod,
             lease_duration_seconds=config.lease_duration_seconds,
             renew_deadline_seconds=config.renew_deadline_seconds,
+            retry_period_seconds=config.retry_period_seconds,
         )
-        self._path = (
-            f"/apis/coordination.k8s.io/v1/namespaces/{config.namespace}/leases/{config.lease_name}"
-        )
-        self._retry_seconds = config.retry_period_seconds
-        self._api = api
-        self._clock = clock
-        self._log = log.bind(lease=config.lease_name)
+        self._state = LeaseState(me, _monotonic(), policy)
+        self._lease = LeaseObject(config.namespace, config.lease_name, context.api)
+        self._context = context
+        self._log = context.log.bind(lease=config.lease_name)
         self._changes: asyncio.Queue[Promoted | Demoted] = asyncio.Queue()
-        self._document: Document | None = None
-        self._state = LeaseState(started_at=_monotonic())
-        self._reachable = True
         self._round_lock = asyncio.Lock()
+        self._wake = asyncio.Event()
+        self._reachable = True
+        self._answered_at = _monotonic()
+        self._unreachable_seconds = 0.0
 
     async def run(self) -> None:
-        """Look at the Lease once per retry period until cancelled."""
+        """Look at the Lease once per retry period, and when health changes, until cancelled."""
         while True:
-            async with self._round_lock:
-                await self._round()
-            await self._clock.sleep(self._retry_seconds)
+            self._wake.clear()
+            await self._play()
+            await wait_for_event(self._wake, failover.pause_seconds(self._state))
 
     async def events(self) -> AsyncIterator[Promoted | Demoted]:
         """Yield every change of role."""
         while True:
             yield await self._changes.get()
 
-    async def step_down(self, reason: str) -> None:
-        """Give the Lease away and do not ask for it again for a while."""
-        async with self._round_lock:
-            before = self._state
-            self._state = lease.stepped_down(before, reason, _monotonic() + COOLDOWN_SECONDS)
-            self._tell(before)
-            await self._give_away(reason)
+    def judge(self, health: HealthReport) -> None:
+        """Take the verdict on this feeder's own account; news is acted on at once."""
+        if failover.judge(self._state, health, _monotonic()):
+            self._wake.set()
+
+    def adopt(self, policy: FailoverPolicy) -> None:
+        """Take over another policy; it is acted on at once."""
+        if policy != self._state.policy:
+            failover.adopt(self._state, policy, _monotonic())
+            self._wake.set()
 
     async def release(self, reason: str = LeaseReason.SHUTDOWN) -> None:
-        """Give the Lease away for good, at the end of the process."""
-        async with self._round_lock:
-            before = self._state
-            self._state = lease.stepped_down(before, reason, float("inf"))
-            self._tell(before)
-            await self._give_away(reason)
+        """Hand over to the best peer, and stop publishing when it has taken over.
+
+        Without a peer, or when none takes over in time, publishing stops all the same.
+        """
+        state = self._state
+        if state.leaving:
+            return
+        failover.leave(state)
+        deadline = _monotonic() + state.me.grace_seconds
+        await self._play()
+        while state.active and self._offered() and _monotonic() < deadline:
+            await self._context.clock.sleep(RELEASE_POLL_SECONDS)
+            await self._play()
+        failover.stop(state, reason)
+        self._tell()
 
     def report(self) -> ElectionReport:
         """Return who publishes, as far as this feeder knows."""
@@ -133,135 +169,95 @@ class LeaseElection:
             since_time=_parse_time(record.acquire_time) if record.holder else None,
             reason=record.reason or state.reason,
             api_reachable=self._reachable,
+            unreachable_seconds=int(self._unreachable_seconds),
+            candidates=self.peers(),
         )
 
-    async def _round(self) -> None:
-        before = self._state
-        try:
-            # The holder renews blindly: its write carries the version it saw last, so a change
-            # in between is refused and then read.
-            if self._decision().verb is not LeaseVerb.RENEW or self._document is None:
-                await self._read()
-            await self._act()
-        except ClusterRefusedError as error:
-            if error.status == CONFLICT:
-                await self._read_quietly()
-            else:
-                self._assume(error)
-        except ClusterUnavailableError as error:
-            self._assume(error)
-        self._tell(before)
-        self._note_reach()
-
-    async def _act(self) -> None:
-        action = self._decision()
-        if action.verb is LeaseVerb.ACQUIRE:
-            reason = action.reason or LeaseReason.VACANT
-            record = lease.acquired_record(
-                self._state.record, self._me, reason=reason, at=self._timestamp()
+    def peers(self) -> tuple[CandidateReport, ...]:
+        """Return the other accounts that were heard of, as this feeder knows them."""
+        state = self._state
+        known = sorted(state.heard, key=lambda account: (state.preference(account), account))
+        return tuple(
+            CandidateReport(
+                account=account,
+                healthy=state.heard[account].line.healthy,
+                reason=state.heard[account].line.reason,
+                fresh=state.fresh(account),
             )
-            await self._write(record)
-            self._state = lease.taken(self._state, record, reason, _monotonic())
-        elif action.verb is LeaseVerb.RENEW and self._state.record is not None:
-            record = lease.renewed_record(self._state.record, self._me, at=self._timestamp())
-            await self._write(record)
-            self._state = lease.taken(self._state, record, action.reason, _monotonic())
+            for account in known
+        )
 
-    def _assume(self, error: ClusterRefusedError | ClusterUnavailableError) -> None:
-        self._log.debug(Event.ELECTION_UNREACHABLE, error=error)
-        action = self._decision()
-        if action.verb is LeaseVerb.ASSUME and action.reason is not None:
-            self._state = lease.assumed(self._state, action.reason)
+    def _offered(self) -> bool:
+        record = self._state.record
+        return record is not None and not record.holder and bool(record.successor)
 
-    def _decision(self) -> lease.LeaseAction:
-        return lease.decide(self._state, self._me, _monotonic())
+    async def _play(self) -> None:
+        async with self._round_lock:
+            at = render_time(self._context.clock.now_ns())
+            game = play_round(self._state, _monotonic(), at)
+            try:
+                request = next(game)
+                while True:
+                    request = game.send(await self._carry_out(request))
+            except StopIteration:
+                pass
+            finally:
+                self._tell()
+                self._note_reach()
 
-    async def _read_quietly(self) -> None:
+    async def _carry_out(self, request: Request) -> Answer:
+        if isinstance(request, PrepareHandover):
+            await self._prepare()
+            return Answer(_monotonic())
+        started = _monotonic()
         try:
-            await self._read()
-        except (ClusterRefusedError, ClusterUnavailableError) as error:
+            match request:
+                case ReadLease():
+                    record = await self._lease.read()
+                case AnnounceLine(line):
+                    record = await self._lease.announce(line)
+                case WriteLease(written, verb):
+                    record = await self._lease.write(written)
+                    if verb is LeaseVerb.RENEW:
+                        self._context.on_renewed(_monotonic() - started)
+        except ClusterRefusedError as error:
             self._log.debug(Event.ELECTION_UNREACHABLE, error=error)
+            return Answer(_monotonic(), conflict=error.status == CONFLICT)
+        except ClusterUnavailableError as error:
+            self._log.debug(Event.ELECTION_UNREACHABLE, error=error)
+            return Answer(_monotonic())
+        return Answer(_monotonic(), record)
 
-    async def _read(self) -> None:
-        self._document = await self._api.get(self._path)
-        record = parse_lease(self._document)
-        self._state = lease.observed(self._state, self._me, record, _monotonic())
-
-    async def _write(self, record: LeaseRecord) -> None:
-        if self._document is None:
-            await self._read()
-        document = self._document or {}
-        self._document = await self._api.put(self._path, render_lease(document, record))
-
-    async def _give_away(self, reason: str) -> None:
-        # Only what is ours is given away: a fresh read decides, not what we believed.
+    async def _prepare(self) -> None:
         try:
-            await self._read()
-            record = self._state.record
-            if record is not None and record.holder == self._me.identity:
-                at = self._timestamp()
-                await self._write(lease.released_record(record, reason=reason, at=at))
-                await self._read()
-        except (ClusterRefusedError, ClusterUnavailableError) as error:
-            self._log.warning(Event.ELECTION_UNREACHABLE, error=error)
+            async with asyncio.timeout(PREPARE_SECONDS):
+                await self.prepare_handover()
+        except TimeoutError as error:
+            # What is still queued is written by this feeder, whoever holds the Lease.
+            self._log.warning(Event.ELECTION_UNPREPARED, error=error)
 
-    def _tell(self, before: LeaseState) -> None:
-        after = self._state
-        epoch = after.record.transitions if after.record else 0
-        known = before.record.transitions if before.record else 0
-        reason = str(after.reason or "")
-        if after.active and (not before.active or (after.held and epoch != known)):
-            self._log.info(Event.ELECTION_PROMOTED, epoch=epoch, reason=reason)
-            self._changes.put_nowait(Promoted(epoch, reason))
-        elif before.active and not after.active:
-            self._log.info(Event.ELECTION_DEMOTED, epoch=epoch, reason=reason)
-            self._changes.put_nowait(Demoted(epoch, reason))
+    def _tell(self) -> None:
+        for change in self._state.changes:
+            promoted = isinstance(change, Promoted)
+            event = Event.ELECTION_PROMOTED if promoted else Event.ELECTION_DEMOTED
+            self._log.info(event, epoch=change.epoch, reason=change.reason)
+            self._changes.put_nowait(change)
+        self._state.changes.clear()
 
     def _note_reach(self) -> None:
-        reachable = lease.reached(self._state, self._me, _monotonic())
+        now = _monotonic()
+        if self._state.reached_at >= self._answered_at:
+            self._answered_at = now
+        elif now > self._answered_at:
+            missed = now - self._answered_at
+            self._unreachable_seconds += missed
+            self._context.on_unreachable(missed)
+            self._answered_at = now
+        reachable = self._state.reached(now)
         if reachable != self._reachable:
             event = Event.ELECTION_REACHED if reachable else Event.ELECTION_UNREACHABLE
             self._log.warning(event, active=self._state.active)
         self._reachable = reachable
-
-    def _timestamp(self) -> str:
-        return _moment(self._clock.now_ns()).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def parse_lease(document: Document) -> LeaseRecord:
-    """Read a Lease object; what it does not say is empty."""
-    spec = document.get("spec") or {}
-    annotations = (document.get("metadata") or {}).get("annotations") or {}
-    return LeaseRecord(
-        holder=spec.get("holderIdentity") or "",
-        transitions=int(spec.get("leaseTransitions") or 0),
-        duration_seconds=float(spec.get("leaseDurationSeconds") or 0),
-        acquire_time=spec.get("acquireTime"),
-        renew_time=spec.get("renewTime"),
-        reason=annotations.get(LEASE_CHANGED_REASON),
-    )
-
-
-def render_lease(document: Document, record: LeaseRecord) -> Document:
-    """Return the Lease object with a record written in; everything else stays."""
-    written = copy.deepcopy(document)
-    metadata = written.setdefault("metadata", {})
-    annotations = metadata.get("annotations") or {}
-    metadata["annotations"] = {**annotations, LEASE_CHANGED_REASON: record.reason or ""}
-    metadata.pop("managedFields", None)
-    written["spec"] = {
-        **(written.get("spec") or {}),
-        "holderIdentity": record.holder,
-        "leaseDurationSeconds": max(1, int(record.duration_seconds)),
-        "leaseTransitions": record.transitions,
-        "acquireTime": record.acquire_time,
-        "renewTime": record.renew_time,
-    }
-    return written
-
-
-def _moment(now_ns: int) -> datetime:
-    return datetime.fromtimestamp(now_ns / 1e9, UTC)
 
 
 def _parse_time(text: str | None) -> datetime | None:

@@ -7,6 +7,8 @@ FeederError
 │   ├── VenueThrottledError     429: wait `retry_after_seconds`             RETRY
 │   ├── VenueBannedError        418: wait `retry_after_seconds`             RETRY
 │   └── CredentialsRefusedError the login was refused                       RETRY
+├── ArchiveMissingError     the archive has no such file                    SKIP
+├── ArchiveDamagedError     a file of the archive cannot be used            SKIP
 ├── SinkUnavailableError    the sink cannot be reached now                  RETRY
 ├── SinkRefusedError        the sink can never work as it is                FATAL
 ├── SpillUnusableError      the spill folder cannot be used                 FATAL
@@ -102,6 +104,37 @@ class CredentialsRefusedError(VenueUnavailableError):
     """The venue refused the login."""
 
     code = "credentials_refused"
+
+
+class ArchiveMissingError(FeederError):
+    """The archive has no such file, or not yet."""
+
+    retry = Retry.SKIP
+    code = "archive_missing"
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"Expected a file at {self.path}, was none"
+
+
+class ArchiveDamagedError(FeederError):
+    """A file of the archive cannot be used; `reason` is the word for the chunk's row."""
+
+    retry = Retry.SKIP
+    code = "archive_damaged"
+
+    def __init__(self, path: str, reason: str, detail: str = "") -> None:
+        super().__init__(path, reason, detail)
+        self.path = path
+        self.reason = reason
+        self.detail = detail
+
+    def __str__(self) -> str:
+        more = f" ({self.detail})" if self.detail else ""
+        return f"Expected a whole file at {self.path}, was {self.reason}{more}"
 
 
 class SinkUnavailableError(FeederError):

@@ -9,9 +9,19 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Final
 
+from feedplane_api.worker import HealthReport
 from feedplane_feeder.core.tape import Taken
 from feedplane_feeder.metrics import Metrics
-from feedplane_feeder.records import Bar, BookDelta, ChannelKind, Metric, Quote, Record, Trade
+from feedplane_feeder.records import (
+    Bar,
+    BookDelta,
+    ChannelKind,
+    Metric,
+    Quote,
+    Record,
+    Snapshot,
+    Trade,
+)
 
 SECOND_NS: Final = 1_000_000_000
 WINDOW_NS: Final = 10 * SECOND_NS
@@ -22,6 +32,7 @@ _KINDS: Final[Mapping[type[Record], str]] = {
     Bar: ChannelKind.BAR.value,
     BookDelta: ChannelKind.BOOK.value,
     Metric: ChannelKind.METRIC.value,
+    Snapshot: ChannelKind.SNAPSHOT.value,
 }
 
 
@@ -35,6 +46,8 @@ class Meters:
         self._moments: deque[tuple[int, int, int, int]] = deque()
         self._records = self._frames = self._bytes = self._malformed = 0
         self._counts: dict[str, int] = {}
+        self._dropped = 0
+        self._health_reason = ""
         self.reconnects = 0
         self.rotations = 0
 
@@ -43,6 +56,11 @@ class Meters:
         self._frames += len(frames)
         self._bytes += sum(map(len, frames))
         self._malformed += malformed
+
+    def add_polls(self, late: int, unchanged: int) -> None:
+        """Count polls that came too late, and what was answered without news."""
+        self._metrics.late_polls_total.labels(self._venue).inc(late)
+        self._metrics.unchanged_total.labels(self._venue).inc(unchanged)
 
     def add_taken(self, taken: Taken) -> None:
         """Count what the tape made of a batch."""
@@ -95,9 +113,25 @@ class Meters:
         self._metrics.request_weight_used.labels(self._venue).set(weight_used)
         self._metrics.active.labels(self._venue).set(int(active))
 
-    def set_healthy(self, *, healthy: bool) -> None:
-        """Set the verdict."""
-        self._metrics.healthy.labels(self._venue).set(int(healthy))
+    def add_promotion(self, reason: str, replayed: int) -> None:
+        """Count a promotion and the records it replayed."""
+        self._metrics.failovers_total.labels(self._venue, reason).inc()
+        self._metrics.replayed_records_total.labels(self._venue).inc(replayed)
+
+    def gauge_buffer(self, *, records: int, seconds: int, dropped: int) -> None:
+        """Set how much is remembered; `dropped` counts over the life of the process."""
+        self._metrics.buffer_records.labels(self._venue).set(records)
+        self._metrics.buffer_seconds.labels(self._venue).set(seconds)
+        self._metrics.buffer_dropped_records_total.labels(self._venue).inc(dropped - self._dropped)
+        self._dropped = dropped
+
+    def set_health(self, report: HealthReport) -> None:
+        """Set the verdict and its reason; the one before is no longer in force."""
+        self._metrics.healthy.labels(self._venue).set(int(report.healthy))
+        if self._health_reason and self._health_reason != report.reason:
+            self._metrics.health_reason.labels(self._venue, self._health_reason).set(0)
+        self._health_reason = report.reason
+        self._metrics.health_reason.labels(self._venue, report.reason).set(1)
 
     def window(self) -> tuple[int, int, int]:
         """Return records, frames and malformed frames of the last ten seconds."""

@@ -5,6 +5,7 @@ integer nanoseconds since the Unix epoch, UTC. Must not know venues, sinks or th
 """
 
 from enum import StrEnum
+from hashlib import blake2b
 
 from msgspec import Raw, Struct
 
@@ -20,6 +21,7 @@ class ChannelKind(StrEnum):
     BAR = "bar"
     BOOK = "book"
     METRIC = "metric"
+    SNAPSHOT = "snapshot"
 
 
 class AggressorSide(StrEnum):
@@ -37,6 +39,8 @@ class Trade(Struct, frozen=True, gc=False):
     ts_event: int
     ts_recv: int
     trade_id: int
+    """Counts up by one from trade to trade; below zero it only tells copies apart, see
+    `is_numbered`."""
     price: DecimalText
     size: DecimalText
     aggressor_side: str
@@ -44,6 +48,15 @@ class Trade(Struct, frozen=True, gc=False):
     first_id: int | None = None
     """First venue execution inside an aggregate."""
     last_id: int | None = None
+
+
+def is_numbered(trade: Trade) -> bool:
+    """Tell whether a trade's id stands in a run without holes.
+
+    Where a venue's ids are no run, adapters make them negative: such trades have an identity, and
+    what is missing between them can be told by time only.
+    """
+    return trade.trade_id >= 0
 
 
 class Quote(Struct, frozen=True, gc=False):
@@ -109,6 +122,50 @@ class Metric(Struct, frozen=True, gc=False):
     value: DecimalText
 
 
+class Snapshot(Struct, frozen=True, gc=False):
+    """What a venue that has no single events says of an instrument at a time.
+
+    Key: instrument_id, ts_event, fingerprint. Volume and turnover are those of the trading day so
+    far. What the venue leaves open is None.
+    """
+
+    instrument_id: str
+    ts_event: int
+    ts_recv: int
+    trading_day: str
+    """The venue's own day, for instance `2026-01-05`; a night session belongs to the next one."""
+    fingerprint: int
+    """Of the values that tell two snapshots of one time apart; see `snapshot_fingerprint`."""
+    volume: int
+    turnover: DecimalText | None = None
+    open_interest: DecimalText | None = None
+    last_price: DecimalText | None = None
+    bid_price: DecimalText | None = None
+    bid_size: DecimalText | None = None
+    ask_price: DecimalText | None = None
+    ask_size: DecimalText | None = None
+    open: DecimalText | None = None
+    high: DecimalText | None = None
+    low: DecimalText | None = None
+    average_price: DecimalText | None = None
+    close: DecimalText | None = None
+    """Printed once the day is over."""
+    settlement_price: DecimalText | None = None
+    previous_close: DecimalText | None = None
+    previous_settlement: DecimalText | None = None
+    upper_limit: DecimalText | None = None
+    lower_limit: DecimalText | None = None
+    bids: Raw = Raw(b"[]")
+    """JSON array of [price, size] pairs behind the best bid, where the venue prints them."""
+    asks: Raw = Raw(b"[]")
+
+
+def snapshot_fingerprint(*values: object) -> int:
+    """Return the same number wherever the same values were received; fits a signed 64 bit."""
+    text = "|".join(map(str, values)).encode()
+    return int.from_bytes(blake2b(text, digest_size=8).digest(), "big", signed=True)
+
+
 class GapCause(StrEnum):
     """Why a part of the tape is missing."""
 
@@ -157,5 +214,5 @@ class Quarantined(Struct, frozen=True, gc=False):
     """The venue's own text, cut at 4,096 characters."""
 
 
-Record = Trade | Quote | Bar | BookDelta | Metric
+Record = Trade | Quote | Bar | BookDelta | Metric | Snapshot
 """What a sink writes into a data table."""

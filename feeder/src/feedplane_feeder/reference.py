@@ -15,9 +15,14 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from feedplane_api import names
+from feedplane_api.backfill_worker import BackfillConfig
 from feedplane_api.names import ExitCode
 from feedplane_api.worker import LIVE_FIELDS, WorkerConfig
 from feedplane_feeder import errors, events
+from feedplane_feeder.backfill_report import BackfillMetrics
+from feedplane_feeder.core import health
+from feedplane_feeder.core.health import AT_ONCE, DEFINITIVE, FINE, HealthReason
+from feedplane_feeder.core.verdict import FALLS_FORGIVEN, FALLS_WINDOW_NS
 from feedplane_feeder.errors import FeederError
 from feedplane_feeder.events import Event
 from feedplane_feeder.metrics import Metrics
@@ -35,8 +40,10 @@ def render_pages() -> dict[str, str]:
     return {
         "events.md": render_events(),
         "exit-codes.md": render_exit_codes(),
+        "health.md": render_health(),
         "metrics.md": render_metrics(),
         "worker-config.md": render_worker_config(),
+        "backfill-config.md": render_backfill_config(),
     }
 
 
@@ -55,7 +62,27 @@ def render_events() -> str:
         " fields; `logFormat: Plain` writes the same for a person.",
         ["| event | meaning |", "|---|---|", *lines],
         "## Error codes",
+        "An error that has no code of its own is named by its class.",
         ["| error_code | meaning | then |", "|---|---|---|", *codes],
+    )
+
+
+def render_health() -> str:
+    """Return the page of the words a feeder finds for its account's health."""
+    meanings = member_docs(health, HealthReason.__name__)
+    lines = [
+        f"| `{reason.value}` | {_weight(reason)} | {meanings[reason.name]} |"
+        for reason in HealthReason
+    ]
+    return _page(
+        "Health of an account",
+        "Each feeder judges its own account twice a second, and at once when the venue refuses"
+        " it. The first of the checks that fails gives the reason, in the order below; trouble"
+        " with a sink is never part of it, since all accounts share the sinks."
+        f" An account that fell more than {FALLS_FORGIVEN} times in"
+        f" {FALLS_WINDOW_NS // 60_000_000_000} minutes has to pass twice as many checks each"
+        " time, so that a bad line is not tried again and again.",
+        ["| reason | verdict | meaning |", "|---|---|---|", *lines],
     )
 
 
@@ -83,7 +110,8 @@ def render_exit_codes() -> str:
 def render_metrics() -> str:
     """Return the page of metrics."""
     kinds = {Counter: "counter", Gauge: "gauge", Histogram: "histogram"}
-    metrics = vars(Metrics(CollectorRegistry())).values()
+    registry = CollectorRegistry()
+    metrics = [*vars(Metrics(registry)).values(), *vars(BackfillMetrics(registry)).values()]
     rows = sorted(
         f"| `{_metric_name(metric)}` | {kinds[type(metric)]} |"
         f" {', '.join(f'`{label}`' for label in metric._labelnames)} | {metric._documentation} |"
@@ -106,6 +134,19 @@ def render_worker_config() -> str:
         "The file a feeder is started with. The operator renders it into a ConfigMap; without a"
         f" cluster a person writes it. A running feeder takes over {live}; a change of any other"
         " field needs a new process.",
+        ["| field | type | default | meaning |", "|---|---|---|---|", *_rows("", schema, schema)],
+    )
+
+
+def render_backfill_config() -> str:
+    """Return the page of the configuration of backfill workers."""
+    schema = BackfillConfig.model_json_schema(by_alias=True)
+    return _page(
+        "Backfill configuration",
+        "The file the workers of a backfill are started with, the same for all of one run; which"
+        " of them a process is tells `JOB_COMPLETION_INDEX`. The operator renders it into a"
+        " ConfigMap; without a cluster a person writes it and runs `feedplane-feeder backfill"
+        " --config FILE`.",
         ["| field | type | default | meaning |", "|---|---|---|---|", *_rows("", schema, schema)],
     )
 
@@ -169,6 +210,18 @@ def _error_classes() -> list[type[FeederError]]:
     ]
 
 
+def _weight(reason: HealthReason) -> str:
+    if reason in FINE:
+        return "healthy, after `successThreshold` checks"
+    if reason is HealthReason.STARTING:
+        return "neither: not fit to take over, no reason to step down"
+    if reason in DEFINITIVE:
+        return "unhealthy at once, and no cooldown is owed"
+    if reason in AT_ONCE:
+        return "unhealthy at once: the silence was waited for"
+    return "unhealthy, after `failureThreshold` checks"
+
+
 def _first_line(documented: type) -> str:
     return (inspect.getdoc(documented) or "").splitlines()[0]
 
@@ -184,7 +237,7 @@ def _rows(path: str, schema: Schema, root: Schema) -> Iterator[str]:
     for name, field in schema.get("properties", {}).items():
         here = f"{path}.{name}" if path else name
         default = "**required**" if name in required else _default(field)
-        meaning = str(field.get("description", ""))
+        meaning = " ".join(field.get("description", "").split())
         kind = _kind(field, root).replace("|", "\\|")
         yield f"| `{here}` | {kind} | {default} | {meaning.replace('|', chr(92) + '|')} |"
         for inner, suffix in _objects(field, root):

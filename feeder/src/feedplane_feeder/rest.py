@@ -10,9 +10,11 @@ from typing import Final
 
 import aiohttp
 
-from feedplane_feeder.core.budget import WeightBudget
+from feedplane_feeder.core.budget import Allowance, Pause, Priority
 from feedplane_feeder.core.ports import Capabilities, Clock
+from feedplane_feeder.core.standing import Side, Standing
 from feedplane_feeder.errors import (
+    CredentialsRefusedError,
     VenueBannedError,
     VenueThrottledError,
     VenueUnavailableError,
@@ -29,20 +31,21 @@ class RestClient:
         self,
         base_url: str,
         headers: Mapping[str, str],
-        budget: WeightBudget,
+        budget: Allowance,
         capabilities: Capabilities,
         clock: Clock,
+        standing: Standing | None = None,
     ) -> None:
         self.budget = budget
+        self._standing = standing or Standing()
         self._capabilities = capabilities
         self._base_url = base_url.rstrip("/")
-        self._headers = dict(headers)
+        self._headers = headers
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> "RestClient":
         self._session = aiohttp.ClientSession(
-            headers=self._headers,
             timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS),
             trust_env=True,
         )
@@ -52,37 +55,65 @@ class RestClient:
         if self._session is not None:
             await self._session.close()
 
-    async def fetch(self, path: str, weight: int) -> bytes:
+    async def fetch(self, path: str, weight: int, priority: Priority = Priority.LIVE) -> bytes:
         """Return the body of a GET; waits until the budget has room.
 
         Raises:
             VenueThrottledError: 429; nothing more is asked before the pause has passed.
             VenueBannedError: 418.
+            CredentialsRefusedError: the venue does not know the login.
             VenueUnavailableError: no usable answer.
         """
-        assert self._session is not None  # noqa: S101 - used as a context manager
-        while wait_ns := self.budget.take(weight, self._clock.now_ns()):
-            await self._clock.sleep(wait_ns / 1e9)
-        url = f"{self._base_url}{path}"
+        minute = await self.budget.take(weight, priority)
         try:
-            async with self._session.get(url) as response:
-                body = await response.read()
-                self._note_weight(response.headers)
-                if response.status in (418, 429):
-                    raise self._refused(url, response.status, response.headers, body)
-                if response.status != 200:
-                    raise VenueUnavailableError(url, f"HTTP {response.status}: {body[:200]!r}")
-                return body
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise VenueUnavailableError(url, f"{type(error).__name__}: {error}") from error
+            body = await self._get(f"{self._base_url}{path}", weight, minute)
+        except VenueThrottledError:
+            raise
+        except CredentialsRefusedError as error:
+            self._standing.refused(Side.REST, error.reason)
+            raise
+        except VenueUnavailableError as error:
+            self._standing.unreachable(Side.REST, error.reason)
+            raise
+        self._standing.accepted(Side.REST)
+        return body
 
-    def _note_weight(self, headers: Mapping[str, str]) -> None:
+    async def _get(self, url: str, weight: int, minute: int) -> bytes:
+        assert self._session is not None  # noqa: S101 - used as a context manager
+        told: int | None = None
+        refused: VenueUnavailableError | None = None
+        try:
+            # The login among the headers may have changed since the last request.
+            async with self._session.get(url, headers=self._headers) as response:
+                body = await response.read()
+                told = self._read_weight(response.headers)
+                if response.status in (418, 429):
+                    refused = self._throttled(url, response.status, response.headers, body)
+                elif response.status != 200:
+                    refused = self._refused(url, response.status, body)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            # It may have been counted all the same.
+            await self.budget.settle(weight, minute, None)
+            raise VenueUnavailableError(url, f"{type(error).__name__}: {error}") from error
+        await self.budget.settle(weight, minute, told, _find_pause(refused))
+        if refused is not None:
+            raise refused
+        return body
+
+    def _read_weight(self, headers: Mapping[str, str]) -> int | None:
         name = self._capabilities.used_weight_header
         used = headers.get(name, "") if name else ""
-        if used.isdecimal():
-            self.budget.observe(int(used), self._clock.now_ns())
+        return int(used) if used.isdecimal() else None
 
-    def _refused(
+    def _refused(self, url: str, status: int, body: bytes) -> VenueUnavailableError:
+        reason = f"HTTP {status}: {body[:200]!r}"
+        pattern = self._capabilities.credentials_refused_pattern
+        told = pattern is not None and re.search(pattern, body.decode("utf-8", "replace"))
+        if status == 401 or told:
+            return CredentialsRefusedError(url, reason)
+        return VenueUnavailableError(url, reason)
+
+    def _throttled(
         self, url: str, status: int, headers: Mapping[str, str], body: bytes
     ) -> VenueThrottledError:
         now_ns = self._clock.now_ns()
@@ -92,6 +123,14 @@ class RestClient:
         if told and "Retry-After" not in headers:
             seconds = max(0.0, int(told[1]) / 1e3 - now_ns / 1e9)
         banned = status == 418
-        self.budget.pause(now_ns + int(seconds * 1e9), banned=banned)
+        if banned:
+            self._standing.banned(Side.REST, now_ns + int(seconds * 1e9))
         kind = VenueBannedError if banned else VenueThrottledError
         return kind(url, f"HTTP {status}", seconds)
+
+
+def _find_pause(refused: VenueUnavailableError | None) -> Pause | None:
+    if not isinstance(refused, VenueThrottledError):
+        return None
+    banned = isinstance(refused, VenueBannedError)
+    return Pause(seconds=refused.retry_after_seconds, banned=banned)

@@ -24,6 +24,8 @@ class Settings:
     kubernetes_port: str
     service_account: Path
     """Folder with this pod's token and the cluster's certificate."""
+    completion_index: int = 0
+    """Which worker of an Indexed Job this is."""
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -34,4 +36,5 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         kubernetes_host=environ.get("KUBERNETES_SERVICE_HOST", ""),
         kubernetes_port=environ.get("KUBERNETES_SERVICE_PORT", "443"),
         service_account=Path(environ.get("FEEDPLANE_SERVICE_ACCOUNT_DIR", SERVICE_ACCOUNT_DIR)),
+        completion_index=int(environ.get("JOB_COMPLETION_INDEX", "0")),
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from feedplane_feeder.core.ports import Batch
-from feedplane_feeder.core.spill import HEADER, decode_payload, encode_frame, whole_frames
+from feedplane_feeder.core.spill import HEADER, decode_payload, encode_frame, joinable, whole_frames
 from feedplane_feeder.errors import SpillUnusableError
 
 SEGMENT_BYTES = 8 * 1024 * 1024
@@ -118,7 +118,8 @@ class SpillFolder:
     def read(self, record_limit: int) -> list[Batch]:
         """Return the oldest batches that were not committed, about `record_limit` records.
 
-        Never reaches over the end of a segment; empty means there is nothing left.
+        Never reaches over the end of a segment or beyond what may become one batch; empty means
+        there is nothing left.
         """
         if not self._sizes:
             return []
@@ -129,7 +130,10 @@ class SpillFolder:
         count = 0
         offset = self._read_offset
         while count < record_limit and offset < self._sizes[number]:
-            batch, offset = self._read_frame(offset)
+            batch, end = self._read_frame(offset)
+            if joinable([*batches[-1:], batch]) < len(batches[-1:]) + 1:
+                break
+            offset = end
             batches.append(batch)
             count += max(1, len(batch.records))
         self._next_offset = offset

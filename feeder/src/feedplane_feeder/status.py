@@ -6,19 +6,23 @@ from datetime import UTC, datetime
 from typing import Final
 
 from feedplane_api.worker import (
+    BufferReport,
     ChannelProblem,
     ChannelState,
     Coverage,
     ElectionReport,
     FeederStatus,
     GapCount,
+    HealthReport,
+    LargeGap,
+    MissingDays,
+    RepairReport,
     SessionState,
     SinkReport,
     WorkerConfig,
     config_hash,
 )
 from feedplane_feeder.core.coverage import Covered
-from feedplane_feeder.core.health import HealthObservation, check_health
 from feedplane_feeder.core.ports import Channel
 
 SECOND_NS: Final = 1_000_000_000
@@ -34,22 +38,24 @@ class View:
     now_ns: int
     started_ns: int
     session: SessionState
+    health: HealthReport
     connections: int
     channels: tuple[tuple[Channel, Covered], ...]
     last_recv_ns: dict[str, int]
     """Per symbol; 0 where nothing has come."""
     gaps: tuple[GapCount, ...]
+    repair: RepairReport
+    large_gaps: tuple[LargeGap, ...]
+    missing_days: tuple[MissingDays, ...]
     events_per_second: int
-    frames: int
-    malformed: int
     lag_milliseconds: int | None
     event_loop_lag_seconds: float
     reconnects: int
     rotations: int
     request_weight_used: int
     banned_until_ns: int
-    last_error: str
     election: ElectionReport
+    buffer: BufferReport
     sinks: tuple[SinkReport, ...]
 
 
@@ -67,24 +73,6 @@ def count_coverage(channels: Iterable[tuple[Channel, Covered]]) -> Coverage:
 def build_status(view: View) -> FeederStatus:
     """Return the answer to `/status`."""
     coverage = count_coverage(view.channels)
-    retired = sum(covered.state is ChannelState.RETIRED for _, covered in view.channels)
-    health = check_health(
-        HealthObservation(
-            started_ns=view.started_ns,
-            session=view.session,
-            # What the venue does not trade says nothing about the account.
-            wanted=coverage.wanted - retired - coverage.refused,
-            live=coverage.live,
-            stale=coverage.stale,
-            pending=coverage.wanted - coverage.live - coverage.stale - coverage.refused - retired,
-            minimum_coverage_percent=view.config.session.minimum_coverage_percent,
-            banned_until_ns=view.banned_until_ns,
-            frames=view.frames,
-            malformed=view.malformed,
-            last_error=view.last_error,
-        ),
-        view.now_ns,
-    )
     banned = view.banned_until_ns > view.now_ns
     return FeederStatus(
         feed_source=view.config.feed_source,
@@ -98,14 +86,17 @@ def build_status(view: View) -> FeederStatus:
         config_hash=config_hash(view.config),
         session=view.session,
         connections=view.connections,
-        health=health,
-        ready=health.healthy,
+        health=view.health,
+        ready=view.health.healthy,
         coverage=coverage,
         problems=tuple(_problems(view.channels)),
         last_event_milliseconds={
             symbol: at // 1_000_000 for symbol, at in view.last_recv_ns.items() if at
         },
         gaps=view.gaps,
+        repair=view.repair,
+        large_gaps=view.large_gaps,
+        missing_days=view.missing_days,
         events_per_second=view.events_per_second,
         lag_milliseconds=view.lag_milliseconds,
         event_loop_lag_milliseconds=int(view.event_loop_lag_seconds * 1_000),
@@ -114,6 +105,7 @@ def build_status(view: View) -> FeederStatus:
         request_weight_used=view.request_weight_used,
         banned_until_time=moment(view.banned_until_ns) if banned else None,
         election=view.election,
+        buffer=view.buffer,
         sinks=view.sinks,
     )
 
