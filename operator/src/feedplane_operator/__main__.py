@@ -10,7 +10,7 @@ from functools import partial
 import kopf
 import uvloop
 
-from feedplane_api.names import API_VERSION, PLURALS, ExitCode
+from feedplane_api.names import API_VERSION, PLURALS, ExitCode, Kind
 from feedplane_operator.apply import Applier
 from feedplane_operator.cache import Cache
 from feedplane_operator.clock import utc_now
@@ -25,12 +25,20 @@ from feedplane_operator.leader import Election
 from feedplane_operator.lister import Lister
 from feedplane_operator.log import get_log, setup_logging
 from feedplane_operator.metrics import LEADER
+from feedplane_operator.notify import Notifier
 from feedplane_operator.observe import Observer
 from feedplane_operator.recorder import Recorder
 from feedplane_operator.server import serve
 from feedplane_operator.settings import Settings, read_settings
 from feedplane_operator.workqueue import WorkQueue
 
+HELP = """Usage: feedplane-operator
+
+Turns FeedSources, Subscriptions and Backfills into feeders and backfill workers, and reports what
+they do. Ends on SIGTERM. Takes no options; the environment has its settings, of which POD_NAME,
+POD_NAMESPACE and FEEDPLANE_FEEDER_IMAGE are required: docs/reference/operator.md has all of them.
+The chart in charts/feedplane sets them.
+"""
 _KINDS_RETRY_SECONDS = 2.0
 _LOG = get_log("operator")
 
@@ -41,6 +49,9 @@ class _Stopped(Exception):  # noqa: N818 - no error, but how a TaskGroup is left
 
 def main() -> None:
     """Run the operator until a signal comes or something it cannot do without is lost."""
+    if not {"-h", "--help"}.isdisjoint(sys.argv[1:]):
+        sys.stdout.write(HELP)
+        return
     try:
         settings = read_settings(os.environ)
     except SettingsError as error:
@@ -109,8 +120,14 @@ class _State:
 
 
 def _make_state(settings: Settings) -> _State:
-    cache, queue = Cache(), WorkQueue()
-    observer = Observer(cache, settings.defaults)
+    # Thousands of Backfills may be made at once, and none is as urgent as a feed.
+    cache, queue = Cache(), WorkQueue(patient=frozenset({Kind.BACKFILL.value}))
+    observer = Observer(
+        cache,
+        settings.defaults,
+        rollout_feeders=settings.rollout_feeders,
+        backfill_workers=settings.backfill_workers,
+    )
     controller = Controller(cache, queue, observer)
     return _State(cache, queue, Health(), observer, controller, asyncio.Event())
 
@@ -122,7 +139,8 @@ class _Acting:
         self._state = state
         self._every_seconds = settings.poll_seconds
         self._recorder = Recorder(cluster, settings.pod_name, utc_now)
-        self._applier = Applier(cluster, state.cache, self._recorder)
+        self._notifier = Notifier(cluster, utc_now, self._recorder.post)
+        self._applier = Applier(cluster, state.cache, self._recorder, self._notifier)
         self._poller = Poller(
             cluster,
             state.cache,
@@ -142,6 +160,7 @@ class _Acting:
         async with asyncio.TaskGroup() as group:
             group.create_task(state.controller.run(self._applier))
             group.create_task(self._recorder.run())
+            group.create_task(self._notifier.run())
             group.create_task(self._poller.run(self._every_seconds, beat))
 
 

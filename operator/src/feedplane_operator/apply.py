@@ -7,25 +7,38 @@ from feedplane_operator.core.observed import Observed
 from feedplane_operator.core.plan import Manifest, Plan, Ref, ref_of
 from feedplane_operator.core.reconcile_feed_source import describe_changes
 from feedplane_operator.errors import ConflictError, NotFoundError, RefusedError
-from feedplane_operator.events import LogEvent
+from feedplane_operator.events import EventReason, LogEvent
 from feedplane_operator.log import get_log
-from feedplane_operator.metrics import WRITES
-from feedplane_operator.observe import FeedMemory
+from feedplane_operator.metrics import ACTIVE_CHANGES, WRITES
+from feedplane_operator.notify import Notifier
+from feedplane_operator.observe import BackfillMemory, FeedMemory
 from feedplane_operator.recorder import Recorder
 
 _LOG = get_log("apply")
+_CHANGES = {
+    EventReason.FAILOVER_COMPLETED: "failover",
+    EventReason.FAILBACK_COMPLETED: "failback",
+    EventReason.SWITCHOVER_COMPLETED: "switchover",
+}
 
 
 class Applier:
     """Writes what a Plan says, and tells the cache what came of it."""
 
-    def __init__(self, cluster: Cluster, cache: Cache, recorder: Recorder) -> None:
+    def __init__(
+        self, cluster: Cluster, cache: Cache, recorder: Recorder, notifier: Notifier
+    ) -> None:
         self._cluster = cluster
         self._cache = cache
         self._recorder = recorder
+        self._notifier = notifier
 
     async def apply_plan(
-        self, resource: Manifest, plan: Plan, observed: Observed, memory: FeedMemory | None
+        self,
+        resource: Manifest,
+        plan: Plan,
+        observed: Observed,
+        memory: FeedMemory | BackfillMemory | None,
     ) -> bool:
         """Carry out a Plan; return whether a name was found taken, so that it must be made anew.
 
@@ -40,11 +53,14 @@ class Applier:
                     memory.taken[ref] = monotonic_seconds()
                 return True
         for ref in plan.delete:
-            await self._delete_child(ref, observed.children[ref])
+            await self._delete_child(ref, observed.children.get(ref, resource))
         if plan.status is not None:
             await self._write_status(resource, plan.status)
         for note in plan.events:
             self._recorder.post(resource, note)
+            if note.reason in _CHANGES:
+                ACTIVE_CHANGES.labels(_CHANGES[note.reason]).inc()
+        self._notifier.tell(resource, observed.feed_source, plan.events)
         return False
 
     async def _apply_child(self, manifest: Manifest, why: str, observed: Observed) -> bool:

@@ -9,10 +9,16 @@ from typing import Any, Final, NamedTuple
 
 from feedplane_api.names import (
     LABEL_ACCOUNT,
+    LABEL_BACKFILL,
     LABEL_FEED_SOURCE,
     LABEL_SHARD,
     Kind,
     worker_name,
+)
+from feedplane_operator.core.backfill_pods import (
+    BackfillPod,
+    parse_backfill_pod,
+    parse_job,
 )
 from feedplane_operator.core.plan import Manifest, Ref, ref_of
 from feedplane_operator.core.pods import PodView, parse_pod
@@ -20,11 +26,18 @@ from feedplane_operator.core.pods import PodView, parse_pod
 RESOURCE_KINDS: Final = frozenset(kind.value for kind in Kind)
 Feed = tuple[str, str]
 """Namespace and name of a FeedSource."""
+Owner = tuple[str, str]
+"""Namespace and name of a Backfill."""
 
 
 class _Pod(NamedTuple):
     worker: str
     view: PodView
+    version: int
+
+
+class _BackfillPod(NamedTuple):
+    view: BackfillPod
     version: int
 
 
@@ -36,6 +49,9 @@ class Cache:
         self._children: dict[Feed, dict[Ref, Manifest]] = {}
         self._referring: dict[Feed, set[Ref]] = {}
         self._pods: dict[Feed, dict[str, _Pod]] = {}
+        self._owned: dict[Owner, dict[Ref, Manifest]] = {}
+        self._backfill_pods: dict[Owner, dict[str, _BackfillPod]] = {}
+        self._running: dict[Owner, int] = {}
 
     def put(self, obj: Manifest) -> bool:
         """Take an object in unless a newer version of it is known; return whether it was new."""
@@ -47,6 +63,11 @@ class Cache:
             return False
         trimmed = _trim(obj)
         self._objects[ref] = trimmed
+        owner = backfill_of(trimmed)
+        if owner is not None:
+            self._owned.setdefault(owner, {})[ref] = trimmed
+            self._count_workers(owner)
+            return True
         feed = feed_of(trimmed)
         if feed is not None and ref.kind in RESOURCE_KINDS:
             self._referring.setdefault(feed, set()).add(ref)
@@ -60,6 +81,11 @@ class Cache:
         if known is None or (uid is not None and known["metadata"].get("uid") != uid):
             return False
         del self._objects[ref]
+        owner = backfill_of(known)
+        if owner is not None:
+            _discard(self._owned, owner, ref)
+            self._count_workers(owner)
+            return True
         feed = feed_of(known)
         if feed is not None:
             _discard(self._children, feed, ref)
@@ -68,6 +94,10 @@ class Cache:
 
     def drop_pod(self, obj: Manifest) -> None:
         """Forget a Pod."""
+        owner = backfill_of(obj)
+        if owner is not None:
+            _discard(self._backfill_pods, owner, obj["metadata"]["name"])
+            return
         feed = feed_of(obj)
         if feed is not None:
             _discard(self._pods, feed, obj["metadata"]["name"])
@@ -100,6 +130,11 @@ class Cache:
                 listing = Ref("Pod", feed[0], name) in listed or pod.version > version
                 if namespace in ("", feed[0]) and not listing:
                     _discard(self._pods, feed, name)
+        for owner, workers in list(self._backfill_pods.items()):
+            for name, worker in list(workers.items()):
+                listing = Ref("Pod", owner[0], name) in listed or worker.version > version
+                if namespace in ("", owner[0]) and not listing:
+                    _discard(self._backfill_pods, owner, name)
 
     def get(self, ref: Ref) -> Manifest | None:
         """Return an object, or None."""
@@ -108,6 +143,23 @@ class Cache:
     def children(self, feed: Feed) -> Mapping[Ref, Manifest]:
         """Return the children of a FeedSource."""
         return self._children.get(feed, {})
+
+    def owned(self, backfill: Owner) -> Mapping[Ref, Manifest]:
+        """Return the children of a Backfill."""
+        return self._owned.get(backfill, {})
+
+    def running_workers(self) -> Mapping[Owner, int]:
+        """Return how many workers each Backfill's Jobs have at once."""
+        return self._running
+
+    def backfill_pods(self) -> dict[Owner, tuple[BackfillPod, ...]]:
+        """Return the Pods of each Backfill."""
+        return {owner: self.pods_of_backfill(owner) for owner in self._backfill_pods}
+
+    def pods_of_backfill(self, backfill: Owner) -> tuple[BackfillPod, ...]:
+        """Return the Pods of one Backfill, by name."""
+        pods = self._backfill_pods.get(backfill, {})
+        return tuple(pods[name].view for name in sorted(pods))
 
     def referring(self, feed: Feed, kind: Kind) -> tuple[Manifest, ...]:
         """Return the resources of a kind that refer to a FeedSource, by name."""
@@ -139,7 +191,27 @@ class Cache:
             for worker, pods in workers.items()
         }
 
+    def _count_workers(self, owner: Owner) -> None:
+        jobs = (parse_job(job) for ref, job in self.owned(owner).items() if ref.kind == "Job")
+        workers = sum(min(job.parallelism, job.workers) for job in jobs if job.working)
+        if workers:
+            self._running[owner] = workers
+        else:
+            self._running.pop(owner, None)
+
+    def _put_backfill_pod(self, owner: Owner, obj: Manifest) -> bool:
+        view, version = parse_backfill_pod(obj), version_of(obj)
+        pods = self._backfill_pods.setdefault(owner, {})
+        known = pods.get(view.name)
+        if known is not None and known.version > version:
+            return False
+        pods[view.name] = _BackfillPod(view, version)
+        return known is None or known.view != view
+
     def _put_pod(self, obj: Manifest) -> bool:
+        owner = backfill_of(obj)
+        if owner is not None:
+            return self._put_backfill_pod(owner, obj)
         labels = obj["metadata"].get("labels", {})
         feed = feed_of(obj)
         shard = labels.get(LABEL_SHARD, "")
@@ -163,9 +235,20 @@ def feed_of(obj: Manifest) -> Feed | None:
         return None
     if obj["kind"] in RESOURCE_KINDS:
         name = (obj.get("spec") or {}).get("feedSourceRef", {}).get("name")
+    elif backfill_of(obj) is not None:
+        return None
     else:
         name = metadata.get("labels", {}).get(LABEL_FEED_SOURCE)
     return (metadata.get("namespace", ""), name) if name else None
+
+
+def backfill_of(obj: Manifest) -> Owner | None:
+    """Return the Backfill an object is a child of, or None."""
+    metadata = obj["metadata"]
+    name = metadata.get("labels", {}).get(LABEL_BACKFILL)
+    if not name or obj["kind"] in RESOURCE_KINDS:
+        return None
+    return metadata.get("namespace", ""), name
 
 
 def version_of(obj: Manifest) -> int:
@@ -186,10 +269,11 @@ def _is_newer(obj: Manifest, known: Manifest) -> bool:
 
 def _trim(obj: Manifest) -> Manifest:
     # What nobody asks for is most of an object: who set which field, and a Deployment's status.
+    # A Job's status is how a run ended.
     metadata: dict[str, Any] = dict(obj["metadata"])
     metadata.pop("managedFields", None)
     trimmed = {**obj, "metadata": metadata}
-    if obj["kind"] not in RESOURCE_KINDS:
+    if obj["kind"] not in RESOURCE_KINDS and obj["kind"] != "Job":
         trimmed.pop("status", None)
     return trimmed
 

@@ -7,11 +7,13 @@ something a person would notice.
 import asyncio
 import hashlib
 from collections.abc import Callable, Hashable, Iterable
+from datetime import timedelta
 from typing import Final
 
 import aiohttp
 from pydantic import ValidationError
 
+from feedplane_api.feed_source import ALWAYS_OPEN
 from feedplane_api.names import (
     HTTP_PORT,
     LABEL_ACCOUNT,
@@ -23,17 +25,20 @@ from feedplane_api.names import (
 )
 from feedplane_api.worker import FeederStatus, Listing
 from feedplane_operator.cache import Cache, Feed, feed_of, parse_all
-from feedplane_operator.clock import monotonic_seconds
+from feedplane_operator.calendars import Calendars
+from feedplane_operator.clock import monotonic_seconds, utc_now
 from feedplane_operator.cluster import Cluster
 from feedplane_operator.controller import Controller
+from feedplane_operator.core.conflicts import count_conflicts, find_conflicts
 from feedplane_operator.core.observed import FeederView
-from feedplane_operator.core.plan import Manifest, ref_of
+from feedplane_operator.core.plan import Manifest, Ref, ref_of
 from feedplane_operator.core.pods import PodView
 from feedplane_operator.errors import ClusterError
 from feedplane_operator.events import LogEvent
 from feedplane_operator.log import get_log
 from feedplane_operator.metrics import POLL_ERRORS, POLL_SECONDS
 from feedplane_operator.observe import Observer, parse_lease
+from feedplane_operator.worker_poller import WorkerPoller
 
 ANSWER_SECONDS: Final = 3.0
 QUESTIONS_AT_ONCE: Final = 32
@@ -72,6 +77,8 @@ class Poller:
         self._listed: dict[Feed, float] = {}
         self._figured: dict[Feed, float] = {}
         self._mounts: dict[str, float] = {}
+        self._calendars = Calendars()
+        self._workers = WorkerPoller(cache, observer, controller, url_template)
 
     async def run(self, every_seconds: float, beat: Callable[[], None]) -> None:
         """Look at everything, for ever."""
@@ -97,6 +104,7 @@ class Poller:
         ]
         self._forget_others(set(feeds))
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._workers.look(session))
             for feed in feeds:
                 if self._cache.children(feed):
                     group.create_task(self._look_at(session, feed))
@@ -135,7 +143,29 @@ class Poller:
                 group.create_task(self._ask(session, feed, worker, url))
         if urls and self._listing_due(feed):
             await self._ask_listing(session, feed, urls.values())
+        reports = [view.report for view in memory.feeders.values() if view.report is not None]
+        memory.conflicts = count_conflicts(memory.conflicts, reports)
+        await self._ask_calendar(feed)
         self._tell(feed)
+
+    async def _ask_calendar(self, feed: Feed) -> None:
+        memory = self._observer.memory(feed)
+        found = self._cache.get(Ref(Kind.FEED_SOURCE.value, *feed))
+        session = ((found or {}).get("spec") or {}).get("session") or {}
+        name, minutes = session.get("calendar"), session.get("restartBeforeOpenMinutes")
+        memory.restart_due, memory.calendar_missing = None, False
+        if not name or name == ALWAYS_OPEN:
+            memory.hours = None
+            return
+        now = utc_now()
+        memory.hours = await self._calendars.hours(name, now)
+        memory.calendar_missing = memory.hours is None
+        if not minutes:
+            return
+        # From so many minutes before the market opens until it does, sessions have to be newer.
+        opening = await self._calendars.next_open(name, now)
+        if opening is not None and opening - timedelta(minutes=minutes) <= now:
+            memory.restart_due = opening - timedelta(minutes=minutes)
 
     def _urls(self, feed: Feed, pods: dict[str, tuple[PodView, ...]]) -> dict[str, str]:
         if self._url_template:
@@ -148,7 +178,7 @@ class Poller:
             for worker, found in pods.items()
         }
         return {
-            worker: f"http://{_host(pod.address)}:{HTTP_PORT}"
+            worker: f"http://{pod.url_host}:{HTTP_PORT}"
             for worker, pod in living.items()
             if pod is not None and pod.phase == "Running"
         }
@@ -172,8 +202,10 @@ class Poller:
             POLL_ERRORS.inc()
             misses = self._misses[key] = self._misses.get(key, 0) + 1
             known = memory.feeders.get(worker, FeederView())
-            if known.error is None and (misses > MISSES_ALLOWED or known.report is None):
-                memory.feeders[worker] = FeederView(error=_say(error))
+            ready = any(pod.ready for pod in self._cache.pods(feed).get(worker, ()))
+            news = known.error is None and (misses > MISSES_ALLOWED or known.report is None)
+            if news or (known.early and ready):
+                memory.feeders[worker] = FeederView(error=_say(error), early=not ready)
                 _LOG.info(LogEvent.FEEDER_UNREACHABLE, worker=worker, error=_say(error))
             return
         if self._misses.pop(key, 0) > MISSES_ALLOWED:
@@ -188,7 +220,8 @@ class Poller:
     def _listing_due(self, feed: Feed) -> bool:
         globs = any(
             "selector" in (obj.get("spec") or {})
-            for obj in self._cache.referring(feed, Kind.SUBSCRIPTION)
+            for kind in (Kind.SUBSCRIPTION, Kind.BACKFILL)
+            for obj in self._cache.referring(feed, kind)
         )
         since = self._listed.get(feed)
         return globs and (since is None or monotonic_seconds() - since >= LISTING_SECONDS)
@@ -212,6 +245,7 @@ class Poller:
             if found != memory.listing:
                 memory.listing = found
                 self._controller.ask_feed(feed)
+                self._controller.ask_referring(feed, Kind.BACKFILL)
             return
 
     async def _find_mount_failures(self, feed: Feed, pods: dict[str, tuple[PodView, ...]]) -> None:
@@ -242,6 +276,9 @@ class Poller:
         signature = (
             tuple((name, sign(view)) for name, view in sorted(memory.feeders.items())),
             tuple(sorted(memory.mount_failures.items())),
+            find_conflicts(memory.conflicts),
+            (memory.restart_due, memory.calendar_missing),
+            (memory.hours.since, memory.hours.until) if memory.hours else None,
         )
         now = monotonic_seconds()
         if self._signatures.get(feed) != signature:
@@ -265,7 +302,7 @@ def sign(view: FeederView) -> Hashable:
     """Return what of a report a person would notice, as one value that can be compared."""
     report = view.report
     if report is None:
-        return view.error
+        return view.error, view.early
     election = report.election
     # Thousands of them may be missing after an outage, and all that counts is whether they changed.
     named = repr([(p.symbol, p.channel, p.state, p.reason) for p in report.problems])
@@ -281,8 +318,11 @@ def sign(view: FeederView) -> Hashable:
         tuple(
             (gap.symbol, gap.channel, gap.open, gap.filled, gap.unfillable) for gap in report.gaps
         ),
+        report.large_gaps,
+        report.missing_days,
         tuple((sink.name, sink.connected) for sink in report.sinks),
-        (election.active, election.holder, election.epoch),
+        (election.active, election.holder, election.epoch, election.last_failover_milliseconds),
+        report.pod,
         report.banned_until_time,
     )
 
@@ -290,10 +330,6 @@ def sign(view: FeederView) -> Hashable:
 def _is_stuck(pod: PodView) -> bool:
     waiting = pod.waiting_reason in ("", "ContainerCreating")
     return pod.phase == "Pending" and waiting and not pod.unscheduled and not pod.deleting
-
-
-def _host(address: str) -> str:
-    return f"[{address}]" if ":" in address else address
 
 
 def _say(error: Exception) -> str:

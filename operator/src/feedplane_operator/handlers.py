@@ -23,6 +23,7 @@ from feedplane_operator.lister import Lister
 
 WATCHED_CHILDREN: Final = (
     ("apps", "v1", "deployments"),
+    ("batch", "v1", "jobs"),
     ("", "v1", "configmaps"),
     ("", "v1", "pods"),
     ("", "v1", "serviceaccounts"),
@@ -91,8 +92,9 @@ def build_settings() -> kopf.OperatorSettings:
     settings.watching.chunk_size = 500
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 5
-    # Finite: a watcher that cannot get through ends the process, and its successor starts clean.
-    settings.networking.error_backoffs = (0.5, 1, 2, 4, 8, 15)
+    # Short, so that an API server that is back is seen at once. Finite: a watcher that cannot get
+    # through for five minutes ends the process, and its successor starts clean.
+    settings.networking.error_backoffs = (0.5, 1, 2, 4, *(5,) * 58)
     # A handler here only notes things; the real limit is the number of the controller's workers.
     settings.queueing.worker_limit = None
     settings.queueing.error_delays = (1, 2, 5, 10, 30, 60)

@@ -24,6 +24,7 @@ RETRY_SECONDS: Final = 1.0
 CHILD_KINDS: Final = (
     "ConfigMap",
     "Deployment",
+    "Job",
     "Lease",
     "NetworkPolicy",
     "Pod",
@@ -103,5 +104,8 @@ class Lister:
             self._cache.drop_pod(obj)
             return
         self._cache.drop(ref_of(obj), obj["metadata"].get("uid"))
+        place = (obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
         if obj["kind"] == Kind.FEED_SOURCE.value:
-            self._observer.forget((obj["metadata"]["namespace"], obj["metadata"]["name"]))
+            self._observer.forget(place)
+        elif obj["kind"] == Kind.BACKFILL.value:
+            self._observer.forget_backfill(place)

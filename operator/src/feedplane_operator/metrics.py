@@ -41,6 +41,23 @@ POLL_SECONDS = Histogram(
 POLL_ERRORS = Counter(
     "feedplane_operator_poll_errors_total", "Questions to feeders that got no answer."
 )
+NOTIFICATIONS = Counter(
+    "feedplane_operator_notifications_total",
+    "Webhook notifications by outcome: delivered, failed after all tries, or dropped.",
+    ["outcome"],
+)
+ACTIVE_CHANGES = Counter(
+    "feedplane_operator_active_changes_total",
+    "Changes of the account that publishes: failover, failback or switchover.",
+    ["kind"],
+)
+REPLACING = Gauge("feedplane_operator_replacing", "Feeders that are being replaced now.")
+BACKFILL_WORKERS = Gauge(
+    "feedplane_operator_backfill_workers", "Backfill workers that run now, over all Backfills."
+)
+BACKFILLS_WAITING = Gauge(
+    "feedplane_operator_backfills_waiting", "Backfills that wait for workers to become free."
+)
 EVENTS = Counter("feedplane_operator_events_total", "Kubernetes events posted.", ["reason"])
 EVENTS_DROPPED = Counter(
     "feedplane_operator_events_dropped_total", "Kubernetes events that could not be posted."

@@ -35,7 +35,14 @@ RIGHTS: Final = (
         GROUP,
         ("feedsources", "subscriptions", "backfills"),
         ("get", "list", "watch"),
-        "To see what is wanted. Specs are never written.",
+        "To see what is wanted. Specs that people wrote are never changed.",
+    ),
+    Right(
+        GROUP,
+        ("backfills",),
+        ("create", "patch", "delete"),
+        "To make one for gaps that are too large for a feeder, and to clear away what is past its"
+        " time to live.",
     ),
     Right(
         GROUP,
@@ -44,24 +51,25 @@ RIGHTS: Final = (
         "To say what is.",
     ),
     Right("apps", ("deployments",), _KEEP, "One per feeder."),
+    Right("batch", ("jobs",), _KEEP, "One per run of a Backfill."),
     Right(
         "",
         ("configmaps", "serviceaccounts", "services"),
         _KEEP,
-        "A feeder's configuration, identity and address.",
+        "Configuration, identity and address of feeders and backfill workers.",
     ),
     Right(
         "rbac.authorization.k8s.io",
         ("roles", "rolebindings"),
         _KEEP,
-        "A feeder's own rights, by the names of one ConfigMap and one Lease."
+        "A feeder's own rights, by the names of one ConfigMap and its Leases."
         " Nothing can be granted that the operator does not hold itself.",
     ),
     Right(
         "coordination.k8s.io",
         ("leases",),
         (*_KEEP, "update"),
-        "Publisher Leases are made here, so that feeders need not create any;"
+        "Leases are made here, so that feeders need not create any;"
         " update is granted on to feeders, which renew them.",
     ),
     Right("policy", ("poddisruptionbudgets",), _KEEP, "One per shard."),
@@ -77,6 +85,15 @@ RIGHTS: Final = (
     Right("events.k8s.io", ("events",), ("create", "patch"), "To tell people, repeats counted."),
 )
 """In every namespace that is watched."""
+
+NOTIFICATION_RIGHT: Final = Right(
+    "",
+    ("secrets",),
+    ("get",),
+    "To read the address of a webhook just in time; by the names of the Secrets alone, in every"
+    " namespace that is watched.",
+)
+"""With the names of Secrets that a person listed; not granted without."""
 
 ELECTION_RIGHTS: Final = (
     Right("coordination.k8s.io", ("leases",), ("create",), "To make the election's Lease."),

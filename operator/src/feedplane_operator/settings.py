@@ -46,6 +46,12 @@ class Settings:
     """FEEDPLANE_NETWORK_POLICY: Enabled or Disabled."""
     egress_ports: tuple[int, ...] = ()
     """FEEDPLANE_EGRESS_PORTS: separated by commas, TCP ports that feeders may reach besides."""
+    rollout_feeders: int = 10
+    """FEEDPLANE_ROLLOUT_FEEDERS: feeders that may be replaced at once, over all FeedSources."""
+    rollout_deadline_seconds: int = 180
+    """FEEDPLANE_ROLLOUT_DEADLINE_SECONDS: when one that is not healthy holds others back."""
+    backfill_workers: int = 16
+    """FEEDPLANE_BACKFILL_WORKERS: workers of all Backfills that may run at once; others wait."""
     feeder_url_template: str = ""
     """FEEDPLANE_FEEDER_URL_TEMPLATE: with {service} and {namespace}; empty asks Pods by address."""
 
@@ -58,6 +64,7 @@ class Settings:
             operator_namespace=self.pod_namespace,
             network_policy=self.network_policy,
             egress_ports=self.egress_ports,
+            rollout_deadline_seconds=self.rollout_deadline_seconds,
         )
 
 
@@ -86,6 +93,11 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         poll_seconds=_number(environment, "FEEDPLANE_POLL_SECONDS", 5, range(1, 61)),
         network_policy=_switch(environment, "FEEDPLANE_NETWORK_POLICY"),
         egress_ports=_ports(get("FEEDPLANE_EGRESS_PORTS", "")),
+        rollout_feeders=_number(environment, "FEEDPLANE_ROLLOUT_FEEDERS", 10, range(1, 1001)),
+        rollout_deadline_seconds=_number(
+            environment, "FEEDPLANE_ROLLOUT_DEADLINE_SECONDS", 180, range(1, 3601)
+        ),
+        backfill_workers=_number(environment, "FEEDPLANE_BACKFILL_WORKERS", 16, range(1, 10_001)),
         feeder_url_template=get("FEEDPLANE_FEEDER_URL_TEMPLATE", ""),
     )
 

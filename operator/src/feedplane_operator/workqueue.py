@@ -19,10 +19,12 @@ class Key(NamedTuple):
 
 
 class WorkQueue:
-    """What is to be reconciled, oldest first."""
+    """What is to be reconciled, oldest first; what can wait comes after what cannot."""
 
-    def __init__(self) -> None:
+    def __init__(self, patient: frozenset[str] = frozenset()) -> None:
+        self._patient_kinds = patient
         self._ready: OrderedDict[Key, float] = OrderedDict()
+        self._patient: OrderedDict[Key, float] = OrderedDict()
         self._busy: set[Key] = set()
         self._again: set[Key] = set()
         self._timers: dict[Key, asyncio.TimerHandle] = {}
@@ -30,7 +32,7 @@ class WorkQueue:
         self._wake = asyncio.Event()
 
     def __len__(self) -> int:
-        return len(self._ready)
+        return len(self._ready) + len(self._patient)
 
     def add(self, key: Key, after_seconds: float = 0.0) -> None:
         """Ask for a key, now or later; the earliest time asked for counts."""
@@ -38,7 +40,7 @@ class WorkQueue:
             self._cancel_timer(key)
             self._make_ready(key)
             return
-        if key in self._ready:
+        if key in self._ready or key in self._patient:
             return
         loop = asyncio.get_running_loop()
         timer = self._timers.get(key)
@@ -49,10 +51,10 @@ class WorkQueue:
 
     async def take(self) -> Key:
         """Return the next key, once there is one; give it back by `done`."""
-        while not self._ready:
+        while not self._ready and not self._patient:
             self._wake.clear()
             await self._wake.wait()
-        key, _ = self._ready.popitem(last=False)
+        key, _ = (self._ready or self._patient).popitem(last=False)
         self._busy.add(key)
         self._measure()
         return key
@@ -85,8 +87,8 @@ class WorkQueue:
 
     def age_seconds(self) -> float:
         """Return how long the key at the head has waited; 0 when there is none."""
-        first = next(iter(self._ready.values()), None)
-        return 0.0 if first is None else monotonic_seconds() - first
+        heads = [next(iter(keys.values())) for keys in (self._ready, self._patient) if keys]
+        return monotonic_seconds() - min(heads) if heads else 0.0
 
     def _ripen(self, key: Key) -> None:
         self._timers.pop(key, None)
@@ -95,8 +97,9 @@ class WorkQueue:
     def _make_ready(self, key: Key) -> None:
         if key in self._busy:
             self._again.add(key)
-        elif key not in self._ready:
-            self._ready[key] = monotonic_seconds()
+        else:
+            keys = self._patient if key.kind in self._patient_kinds else self._ready
+            keys.setdefault(key, monotonic_seconds())
             self._wake.set()
         self._measure()
 
@@ -106,5 +109,5 @@ class WorkQueue:
             timer.cancel()
 
     def _measure(self) -> None:
-        QUEUE_DEPTH.set(len(self._ready))
+        QUEUE_DEPTH.set(len(self))
         QUEUE_AGE.set(self.age_seconds())

@@ -12,6 +12,7 @@ from feedplane_api.sinks import SINK_KINDS
 from feedplane_operator.core.observed import Observed
 from feedplane_operator.core.plan import Manifest, Ref
 from feedplane_operator.core.pods import judge_pod
+from feedplane_operator.core.workers import single_session
 
 Refusal = tuple[Reason, str]
 SUPPORTED_SINKS: Final = frozenset({"postgres", "file"})
@@ -48,6 +49,28 @@ def check_pods(observed: Observed) -> Refusal | None:
     return None
 
 
+def check_sessions(feed_source: FeedSource, shards: int) -> Refusal | None:
+    """Return why accounts of a single session cannot do what is wanted, or None."""
+    if not single_session(feed_source):
+        return None
+    secrets: set[str] = set()
+    for index, account in enumerate(feed_source.spec.accounts):
+        secret = account.credentials_secret_ref.name if account.credentials_secret_ref else None
+        if secret in secrets:
+            path = f"spec.accounts[{index}].credentialsSecretRef"
+            return Reason.ACCOUNT_IN_USE, f"{path}: its one session belongs to another account"
+        secrets |= {secret} if secret else set()
+    if shards > 1:
+        cap = feed_source.spec.sharding.max_instruments_per_shard
+        return (
+            Reason.INVALID_SPEC,
+            "spec.limits.sessionsPerAccount: with 1 an account feeds one shard, and what is"
+            f" wanted takes {shards} of {cap} instruments;"
+            " raise spec.sharding.maxInstrumentsPerShard",
+        )
+    return None
+
+
 def is_owned(child: Manifest, uid: str) -> bool:
     """Return whether an object is controlled by the owner of a uid."""
     owners = child["metadata"].get("ownerReferences") or ()
@@ -65,15 +88,22 @@ def _check_sinks(feed_source: FeedSource, _: Observed) -> Refusal | None:
 
 def _check_rivals(feed_source: FeedSource, observed: Observed) -> Refusal | None:
     for index, account in enumerate(feed_source.spec.accounts):
-        secret = account.credentials_secret_ref
-        rival = observed.account_rivals.get(secret.name) if secret else None
+        rival = observed.account_rivals.get(account.name)
         if rival:
             path = f"spec.accounts[{index}].credentialsSecretRef"
             return Reason.ACCOUNT_IN_USE, f"{path}: FeedSource {rival} uses the account already"
     return None
 
 
+def _check_calendar(feed_source: FeedSource, observed: Observed) -> Refusal | None:
+    if observed.calendar_missing:
+        name = feed_source.spec.session.calendar
+        return Reason.INVALID_SPEC, f"spec.session.calendar: no such calendar: {name}"
+    return None
+
+
 _CHECKS: tuple[Callable[[FeedSource, Observed], Refusal | None], ...] = (
     _check_sinks,
     _check_rivals,
+    _check_calendar,
 )

@@ -45,7 +45,8 @@ class Pairs:
     wanted: int = 0
     missing: tuple[Missing, ...] = ()
     undecided: bool = False
-    """Some feeder was not asked, or is about to take over a change: nothing may be concluded."""
+    """Some feeder was not asked, is about to take over a change, or waits for its market to open:
+    nothing may be concluded."""
     trouble: tuple[Reason, str] | None = None
     last_event_milliseconds: int = 0
 
@@ -89,9 +90,18 @@ def judge_pairs(
     return Pairs(
         wanted=len(expansion.symbols) * len(channels),
         missing=tuple(sorted(missing, key=lambda entry: entry.pair)),
-        undecided=any(view.unasked or not view.current for view in used),
+        undecided=any(view.unasked or not view.current or _rests(view) for view in used),
         trouble=next((view.trouble for view in used if view.trouble), None),
         last_event_milliseconds=newest,
+    )
+
+
+# A venue may shut its doors while its market is closed; what is missing then says nothing.
+def _rests(view: ShardView) -> bool:
+    return any(
+        report.health.reason == Reason.MARKET_CLOSED.value
+        and any(problem.state is ChannelState.PENDING for problem in report.problems)
+        for report in view.reports
     )
 
 

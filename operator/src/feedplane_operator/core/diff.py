@@ -34,8 +34,22 @@ _MERGE_KEYS = {
 
 def stamp(manifest: Manifest) -> Manifest:
     """Return a manifest with the hash of itself written into its annotations."""
+    return _with_stamp(manifest, hash_manifest(manifest))
+
+
+def stamp_like(manifest: Manifest, live: Manifest) -> Manifest:
+    """Return a manifest with the stamp that the live object has."""
+    annotations = live["metadata"].get("annotations", {})
+    return _with_stamp(manifest, annotations.get(ANNOTATION_APPLIED_HASH, ""))
+
+
+def hash_manifest(manifest: Manifest) -> str:
+    """Return a short stable hash of a manifest or of a part of one."""
     text = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
-    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _with_stamp(manifest: Manifest, digest: str) -> Manifest:
     metadata = manifest["metadata"]
     annotations = {**metadata.get("annotations", {}), ANNOTATION_APPLIED_HASH: digest}
     return {**manifest, "metadata": {**metadata, "annotations": annotations}}

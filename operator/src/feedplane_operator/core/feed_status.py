@@ -4,70 +4,22 @@ Must not know how children are made.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
-from feedplane_api.conditions import ConditionStatus, ConditionType, Reason
-from feedplane_api.feed_source import (
-    AccountStatus,
-    FailoverStatus,
-    FeedCoverage,
-    FeedSource,
-    FeedSourceStatus,
-    FeedState,
-)
+from feedplane_api.conditions import ConditionType, Reason
+from feedplane_api.feed_source import FeedCoverage, FeedSource, FeedSourceStatus, FeedState
+from feedplane_operator.core.account_status import is_starting, state_accounts
 from feedplane_operator.core.checks import Refusal
+from feedplane_operator.core.failover import record_failover
 from feedplane_operator.core.observed import Observed
-from feedplane_operator.core.picture import AccountPicture, Active, find_active, picture_accounts
-from feedplane_operator.core.plan import Note
-from feedplane_operator.core.status import (
-    Turn,
-    Verdict,
-    Verdicts,
-    no,
-    note_turns,
-    settle,
-    write_conditions,
-    yes,
-)
+from feedplane_operator.core.picture import AccountPicture, Active, find_active
+from feedplane_operator.core.rollout import Rollout
+from feedplane_operator.core.status import Verdict, Verdicts, no, settle, write_conditions, yes
 from feedplane_operator.core.workers import Should
-from feedplane_operator.events import EventReason
 
-TRUE, FALSE = ConditionStatus.TRUE, ConditionStatus.FALSE
-
-TURNS: tuple[Turn, ...] = (
-    (ConditionType.ACCEPTED, TRUE, EventReason.SPEC_ACCEPTED),
-    (ConditionType.ACCEPTED, FALSE, EventReason.SPEC_REFUSED),
-    (ConditionType.PAUSED, TRUE, EventReason.PAUSED),
-    (ConditionType.PAUSED, FALSE, EventReason.RESUMED),
-    (ConditionType.STREAMING, TRUE, EventReason.STREAMING_STARTED),
-    (ConditionType.STREAMING, FALSE, EventReason.STREAMING_LOST),
-    (ConditionType.REDUNDANT, FALSE, EventReason.REDUNDANCY_LOST),
-    (ConditionType.DEGRADED, TRUE, EventReason.DEGRADED),
-    (ConditionType.DEGRADED, FALSE, EventReason.RECOVERED),
-    (ConditionType.READY, TRUE, EventReason.BECAME_READY),
-    (ConditionType.READY, FALSE, EventReason.BECAME_UNREADY),
-)
-# A feed that starts is accepted, and not yet streaming, ready or redundant; that is no news.
-_SILENT_FIRST = frozenset(
-    {
-        EventReason.SPEC_ACCEPTED,
-        EventReason.RESUMED,
-        EventReason.RECOVERED,
-        EventReason.STREAMING_LOST,
-        EventReason.REDUNDANCY_LOST,
-        EventReason.BECAME_UNREADY,
-    }
-)
-
-
-def note_feed_turns(before: FeedSourceStatus, after: FeedSourceStatus) -> tuple[Note, ...]:
-    """Return the events that a change of status is worth."""
-    notes = note_turns(before.conditions, after.conditions, TURNS, silent_first=_SILENT_FIRST)
-    was, now = before.active_account, after.active_account
-    if was and now and was != now:
-        message = f"account {now} publishes instead of {was}"
-        notes += (Note(reason=EventReason.ACTIVE_CHANGED, message=message),)
-    return notes
+NO_ROLLOUT: Final = Rollout()
 
 
 def refuse_status(
@@ -87,8 +39,11 @@ def observe_status(
     feed_source: FeedSource,
     observed: Observed,
     should: Should,
-    refusal: Refusal | None,
+    accounts: Sequence[AccountPicture],
     now: datetime,
+    *,
+    refusal: Refusal | None = None,
+    rollout: Rollout = NO_ROLLOUT,
 ) -> FeedSourceStatus:
     """Return the status of a FeedSource whose children are as they should be.
 
@@ -97,22 +52,43 @@ def observe_status(
     before = feed_source.status
     generation = feed_source.metadata.generation
     active = find_active(feed_source, observed, now)
-    accounts = picture_accounts(feed_source, observed, should.shard_numbers, now)
     leading = next((entry for entry in accounts if entry.name == active.account), accounts[0])
     coverage = _coverage(before, should, leading)
-    verdicts = _judge(feed_source, active, accounts, leading, coverage)
+    conflicts = sorted(observed.conflicts)
+    sight = _Sight(active, accounts, leading, coverage, rollout, conflicts)
+    verdicts = _judge(feed_source, sight)
     verdicts[ConditionType.ACCEPTED] = no(*refusal) if refusal else yes(Reason.VALID)
     streams = leading.streams and bool(leading.reports)
+    publishing = [account for account in accounts if account.name == active.account]
+    reports = publishing[0].reports if publishing else ()
     return FeedSourceStatus(
         observed_generation=generation,
         conditions=write_conditions(before.conditions, verdicts, generation, now),
         active_account=active.account,
-        accounts=_account_statuses(before, accounts),
-        failover=_failover(before, active),
+        accounts=state_accounts(feed_source, accounts, active.account, now),
+        failover=record_failover(before, active, reports),
+        rollout=rollout.status,
         coverage=coverage,
         events_per_second=_rate(before, leading) if streams else None,
         lag_milliseconds=_lag(before, leading) if streams else None,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    # All that the conditions are judged by.
+    active: Active
+    accounts: Sequence[AccountPicture]
+    leading: AccountPicture
+    coverage: FeedCoverage
+    rollout: Rollout
+    conflicts: Sequence[int]
+
+    def is_low(self, feed_source: FeedSource) -> bool:
+        least = feed_source.spec.failover.minimum_coverage_percent
+        if self.leading.rests:
+            return False
+        return self.coverage.wanted > 0 and self.coverage.percent < least
 
 
 _ALL = (
@@ -125,13 +101,7 @@ _ALL = (
 )
 
 
-def _judge(
-    feed_source: FeedSource,
-    active: Active,
-    accounts: Sequence[AccountPicture],
-    leading: AccountPicture,
-    coverage: FeedCoverage,
-) -> dict[ConditionType, Verdict | None]:
+def _judge(feed_source: FeedSource, sight: _Sight) -> dict[ConditionType, Verdict | None]:
     if feed_source.spec.state is FeedState.PAUSED:
         paused = no(Reason.PAUSED_BY_SPEC)
         stopped = (ConditionType.READY, ConditionType.STREAMING, ConditionType.REDUNDANT)
@@ -140,15 +110,15 @@ def _judge(
             ConditionType.DEGRADED: paused,
             ConditionType.PAUSED: yes(Reason.PAUSED_BY_SPEC),
         }
-    low = coverage.wanted > 0 and coverage.percent < _minimum(feed_source)
-    streaming = _judge_streaming(active, leading, coverage)
-    sink = _sink_trouble(leading)
+    low = sight.is_low(feed_source)
+    streaming = _judge_streaming(sight.active, sight.leading, sight.coverage)
+    sink = _sink_trouble(sight.leading)
     verdicts: Verdicts = {
         ConditionType.PAUSED: no(Reason.NOT_PAUSED),
         ConditionType.STREAMING: streaming,
-        ConditionType.REDUNDANT: _judge_redundant(accounts, leading),
-        ConditionType.DEGRADED: _judge_degraded(accounts, sink, coverage, low=low),
-        ConditionType.READY: _judge_ready(streaming, sink, coverage, leading, low=low),
+        ConditionType.REDUNDANT: _judge_redundant(sight),
+        ConditionType.DEGRADED: _judge_degraded(sight, sink, low=low),
+        ConditionType.READY: _judge_ready(streaming, sink, sight.coverage, sight.leading, low=low),
     }
     return dict(verdicts)
 
@@ -164,44 +134,50 @@ def _judge_streaming(
         return no(Reason.NOTHING_WANTED)
     if active.account is None:
         return no(Reason.NO_ACTIVE_ACCOUNT)
+    if leading.rests:
+        return yes(Reason.MARKET_CLOSED)
     return yes(Reason.ACTIVE_HEALTHY, f"account {leading.name} is healthy and delivers data")
 
 
-def _judge_redundant(accounts: Sequence[AccountPicture], leading: AccountPicture) -> Verdict | None:
-    if len(accounts) == 1:
+def _judge_redundant(sight: _Sight) -> Verdict | None:
+    if len(sight.accounts) == 1:
         return no(Reason.SINGLE_ACCOUNT)
-    standbys = [account for account in accounts if account is not leading]
-    ready = [account.name for account in standbys if account.streams]
+    standbys = [account for account in sight.accounts if account is not sight.leading]
+    serving = [account for account in standbys if account.why is not Reason.MAINTENANCE]
+    ready = [account.name for account in serving if account.streams]
     if ready:
         return yes(Reason.STANDBY_READY, f"account {ready[0]} is healthy and could take over")
-    if any(account.unasked for account in standbys):
+    if any(account.running and account.unasked for account in serving):
         return None
-    told = next((account.trouble[1] for account in standbys if account.trouble), "")
-    return no(Reason.STANDBY_NOT_READY, told or "the standbys are stopped in mode Cold")
+    if sight.rollout.status is not None and not sight.rollout.stuck:
+        return no(Reason.ROLLING_OUT)
+    told = next((_why_not(account) for account in (*serving, *standbys)), "")
+    return no(Reason.STANDBY_NOT_READY, told)
 
 
-def _judge_degraded(
-    accounts: Sequence[AccountPicture],
-    sink: str | None,
-    coverage: FeedCoverage,
-    *,
-    low: bool,
-) -> Verdict | None:
-    running = [account for account in accounts if account.running]
-    if any(account.unasked or _starts(account) for account in running):
+def _why_not(account: AccountPicture) -> str:
+    if account.running and account.trouble is not None:
+        return account.trouble[1]
+    why = account.why or Reason.STARTING
+    return f"account {account.name}: {why.sentence}"
+
+
+def _judge_degraded(sight: _Sight, sink: str | None, *, low: bool) -> Verdict | None:
+    running = [account for account in sight.accounts if account.running]
+    if any(account.unasked or is_starting(account) for account in running):
         return None
     sick = [account.trouble[1] for account in running if account.trouble is not None]
     if len(sick) == len(running):
-        return yes(Reason.NO_ACCOUNT_HEALTHY, sick[0])
-    if sink is not None:
-        return yes(Reason.SINK_UNAVAILABLE, sink)
-    if low:
-        return yes(Reason.COVERAGE_LOW, _covered(coverage))
-    return no(Reason.NOT_DEGRADED)
-
-
-def _starts(account: AccountPicture) -> bool:
-    return account.trouble is not None and account.trouble[0] is Reason.STARTING
+        return yes(Reason.NO_ACCOUNT_HEALTHY, sick[0] if sick else "no account may run")
+    shards = ", ".join(str(shard) for shard in sight.conflicts)
+    faults = (
+        (Reason.LEASE_CONFLICT, f"two accounts publish shard {shards}" if shards else ""),
+        (Reason.SINK_UNAVAILABLE, sink),
+        (Reason.COVERAGE_LOW, _covered(sight.coverage) if low else ""),
+        (Reason.ROLLOUT_STUCK, sight.rollout.stuck),
+    )
+    found = next(((reason, said) for reason, said in faults if said), None)
+    return yes(*found) if found is not None else no(Reason.NOT_DEGRADED)
 
 
 def _judge_ready(
@@ -222,15 +198,12 @@ def _judge_ready(
         return no(Reason.SINK_UNAVAILABLE, sink)
     if low:
         return no(Reason.COVERAGE_LOW, _covered(coverage))
-    return yes(Reason.ALL_LIVE, f"account {leading.name} publishes; {_covered(coverage)}")
+    live = yes(Reason.ALL_LIVE, f"account {leading.name} publishes; {_covered(coverage)}")
+    return streaming if streaming.reason is Reason.MARKET_CLOSED else live
 
 
 def _covered(coverage: FeedCoverage) -> str:
     return f"{coverage.live} of {coverage.wanted} channels are live"
-
-
-def _minimum(feed_source: FeedSource) -> int:
-    return feed_source.spec.failover.minimum_coverage_percent
 
 
 def _sink_trouble(leading: AccountPicture) -> str | None:
@@ -249,54 +222,6 @@ def _coverage(before: FeedSourceStatus, should: Should, leading: AccountPicture)
         live = sum(report.coverage.live for report in leading.reports)
     live = min(live, wanted)
     return FeedCoverage(wanted=wanted, live=live, percent=live * 100 // wanted if wanted else 0)
-
-
-def _account_statuses(
-    before: FeedSourceStatus, accounts: Sequence[AccountPicture]
-) -> tuple[AccountStatus, ...]:
-    said = {entry.name: entry for entry in before.accounts}
-    return tuple(
-        said[account.name] if account.unasked and account.name in said else _status_of(account)
-        for account in accounts
-    )
-
-
-def _status_of(account: AccountPicture) -> AccountStatus:
-    healthy, reason = ConditionStatus.TRUE, Reason.ACTIVE_HEALTHY.value
-    if not account.running:
-        healthy, reason = ConditionStatus.UNKNOWN, "Stopped"
-    elif account.trouble is not None:
-        healthy = ConditionStatus.UNKNOWN if _starts(account) else ConditionStatus.FALSE
-        reason = account.trouble[0].value
-    elif account.unasked:
-        healthy, reason = ConditionStatus.UNKNOWN, Reason.AWAITING_OBSERVATION.value
-    return AccountStatus(
-        name=account.name,
-        session=account.session,
-        healthy=healthy,
-        reason=reason,
-        instruments=_instruments(account),
-    )
-
-
-def _instruments(account: AccountPicture) -> int:
-    return sum(len(report.last_event_milliseconds) for report in account.reports)
-
-
-def _failover(before: FeedSourceStatus, active: Active) -> FailoverStatus:
-    was = before.failover or FailoverStatus()
-    if active.account is None:
-        return was.model_copy(update={"active": None, "epoch": active.epoch})
-    known = before.active_account or was.active
-    moved = known is not None and known != active.account
-    return FailoverStatus(
-        epoch=active.epoch,
-        active=active.account,
-        since_time=active.since.replace(microsecond=0) if active.since else None,
-        reason=active.reason,
-        count=was.count + moved,
-        last_duration_milliseconds=was.last_duration_milliseconds,
-    )
 
 
 def _rate(before: FeedSourceStatus, leading: AccountPicture) -> int | None:

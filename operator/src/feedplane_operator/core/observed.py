@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from feedplane_api.backfill_worker import BackfillReport
+from feedplane_api.market_hours import MarketHours
 from feedplane_api.subscription import Subscription
 from feedplane_api.worker import FeederStatus
+from feedplane_operator.core.backfill_pods import BackfillPod
 from feedplane_operator.core.plan import Manifest, Ref
 from feedplane_operator.core.pods import PodView
 
@@ -23,6 +26,8 @@ class Defaults:
     network_policy: bool = True
     egress_ports: tuple[int, ...] = ()
     """TCP ports feeders may reach besides those that endpoints name."""
+    rollout_deadline_seconds: int = 180
+    """A replaced feeder that is not healthy by then holds the others back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +55,30 @@ class FeederView:
     report: FeederStatus | None = None
     error: str | None = None
     """Why it does not answer, once it failed to for long enough to count."""
+    early: bool = False
+    """It was asked before its Pod was ready, so the error says nothing against it."""
 
 
 UNASKED = FeederView()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackfillView:
+    """What stands around one Backfill besides its children."""
+
+    pods: tuple[BackfillPod, ...] = ()
+    reports: Mapping[str, BackfillReport] = field(default_factory=dict)
+    """What each Pod of the present run answered last, Pods that are gone among them."""
+    most_workers: int = 16
+    """Workers of all Backfills that may run at once."""
+    free_workers: int = 16
+    """Those that others leave to this one."""
+    first: bool = True
+    """Whether no other one has waited longer."""
+
+    def may_start(self, workers: int) -> bool:
+        """Return whether it is this one's turn."""
+        return self.first and self.free_workers >= min(workers, self.most_workers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +103,18 @@ class Observed:
     taken_names: frozenset[Ref] = frozenset()
     """Children that could not be made, because an object of somebody else has the name."""
     account_rivals: Mapping[str, str] = field(default_factory=dict)
-    """Secrets of accounts that an older FeedSource uses already, with its name."""
+    """Accounts whose login an older FeedSource uses already, with its name."""
     subscription_names: frozenset[str] = frozenset()
     """Names of the Subscriptions a Backfill may refer to."""
+    rollout_slots: int = 10
+    """Feeders of this FeedSource that may be on their way at once."""
+    restart_due: datetime | None = None
+    """When sessions had to be renewed, from then until the market opens."""
+    calendar_missing: bool = False
+    """There is no calendar of the name in the spec."""
+    hours: MarketHours | None = None
+    """When its market trades; None where it never closes, and before the calendar was asked."""
+    backfill: BackfillView = BackfillView()
+    """Of a Backfill; all others have none."""
+    conflicts: frozenset[int] = frozenset()
+    """Shards for which two feeders have taken themselves for active over several polls."""

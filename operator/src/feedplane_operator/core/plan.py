@@ -5,6 +5,7 @@ A Plan is a value: equal inputs give an equal Plan. Must not know how it is carr
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from feedplane_operator.events import EventReason
@@ -28,6 +29,16 @@ def ref_of(manifest: Manifest) -> Ref:
     return Ref(manifest["kind"], metadata.get("namespace", ""), metadata["name"])
 
 
+def made_at(manifest: Manifest) -> datetime | None:
+    """Return when the API server made an object, to the second; None before it did."""
+    return read_time(manifest["metadata"].get("creationTimestamp"))
+
+
+def read_time(text: str | None) -> datetime | None:
+    """Return a moment of a manifest; None where it is absent."""
+    return datetime.fromisoformat(text) if text else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
     """One Kubernetes event about the resource, worth a person's attention."""
@@ -47,6 +58,13 @@ class Plan:
     """The whole status to write; None when the one in the cluster says it already."""
     events: tuple[Note, ...] = ()
     requeue_after_seconds: float | None = None
+    replacing: int = 0
+    """Feeders that are being replaced, with those that this Plan begins to replace."""
+
+    waiting: int = 0
+    """Workers of a Backfill that waits for its turn; 0 when it does not."""
+    starting: int = 0
+    """Workers of a Backfill whose turn it is."""
 
     @property
     def writes_children(self) -> bool:

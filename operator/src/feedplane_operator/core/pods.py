@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from feedplane_api.conditions import Reason
-from feedplane_api.names import ExitCode
-from feedplane_operator.core.plan import Manifest
+from feedplane_api.names import ANNOTATION_TEMPLATE_HASH, ExitCode
+from feedplane_operator.core.plan import Manifest, made_at
 
 FEEDER_CONTAINER = "feeder"
 UNKNOWN_VENUE_PREFIX = "UnknownVenue:"
@@ -39,6 +39,13 @@ class PodView:
     """Why no node takes it."""
     mount_failure: str = ""
     """Why a volume cannot be mounted, by the cluster's own events."""
+    template_hash: str = ""
+    """Hash of the template it was made from."""
+
+    @property
+    def url_host(self) -> str:
+        """Its address as a URL has it."""
+        return f"[{self.address}]" if ":" in self.address else self.address
 
 
 def parse_pod(pod: Manifest, mount_failure: str = "") -> PodView:
@@ -48,14 +55,13 @@ def parse_pod(pod: Manifest, mount_failure: str = "") -> PodView:
     state = container.get("state", {})
     ended = state.get("terminated") or container.get("lastState", {}).get("terminated") or {}
     waiting = state.get("waiting", {})
-    created = metadata.get("creationTimestamp")
     return PodView(
         name=metadata["name"],
         address=status.get("podIP", ""),
         phase=status.get("phase", "Pending"),
         ready=_has_condition(status, "Ready", "True") is not None,
         deleting="deletionTimestamp" in metadata,
-        created=datetime.fromisoformat(created) if created else None,
+        created=made_at(pod),
         waiting_reason=waiting.get("reason", ""),
         waiting_message=waiting.get("message", "")[:_MESSAGE_LIMIT],
         exit_code=ended.get("exitCode"),
@@ -63,6 +69,7 @@ def parse_pod(pod: Manifest, mount_failure: str = "") -> PodView:
         restarts=container.get("restartCount", 0),
         unscheduled=(_has_condition(status, "PodScheduled", "False") or {}).get("message", ""),
         mount_failure=mount_failure[:_MESSAGE_LIMIT],
+        template_hash=metadata.get("annotations", {}).get(ANNOTATION_TEMPLATE_HASH, ""),
     )
 
 

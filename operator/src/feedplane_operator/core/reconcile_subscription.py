@@ -13,7 +13,8 @@ from feedplane_operator.core.children.configmap import ANNOTATION_WORKER_HASH
 from feedplane_operator.core.coverage import ShardView, judge_pairs
 from feedplane_operator.core.observed import UNASKED, Observed
 from feedplane_operator.core.picture import find_active, find_trouble
-from feedplane_operator.core.plan import Manifest, Plan
+from feedplane_operator.core.plan import Manifest, Plan, Ref, ref_of
+from feedplane_operator.core.repairs import NO_REPAIRS, Repairs, plan_repairs
 from feedplane_operator.core.status import changed_status, read_status
 from feedplane_operator.core.subscription_status import (
     count_gaps,
@@ -22,7 +23,7 @@ from feedplane_operator.core.subscription_status import (
     refuse_status,
 )
 from feedplane_operator.core.wanted import Expansion, expand_subscription
-from feedplane_operator.core.workers import order_accounts, read_assignment
+from feedplane_operator.core.workers import read_assignment
 
 RESYNC_SECONDS: Final = 300.0
 
@@ -51,7 +52,9 @@ def reconcile_subscription(resource: Manifest, observed: Observed, now: datetime
     refused = accepted is not None and accepted.status is ConditionStatus.FALSE
     refusal = _not_accepted(name) if refused else None
     status = observe_status(subscription, expansion, pairs, gaps, refusal, now)
-    return _plan(subscription.status, status)
+    everybody = [report for view in shards.values() for report in view.reports]
+    repairs = plan_repairs(subscription, feed_source, expansion, everybody, observed.children, now)
+    return _plan(subscription.status, status, repairs, observed.taken_names)
 
 
 def view_shards(feed_source: FeedSource, observed: Observed, now: datetime) -> dict[int, ShardView]:
@@ -60,7 +63,7 @@ def view_shards(feed_source: FeedSource, observed: Observed, now: datetime) -> d
     Where all accounts publish, each one's report counts.
     """
     active = find_active(feed_source, observed, now).account
-    names = [account.name for account in order_accounts(feed_source)]
+    names = [account.name for account in feed_source.spec.accounts]
     leading = active if active in names else names[0]
     merged = feed_source.spec.failover.mode is FailoverMode.MERGED
     accounts = [leading, *(name for name in names if merged and name != leading)]
@@ -125,9 +128,16 @@ def _refuse(resource: Manifest, refusal: tuple[Reason, str], now: datetime) -> P
     return _plan(before, refuse_status(before, refusal, generation, now))
 
 
-def _plan(before: SubscriptionStatus, after: SubscriptionStatus) -> Plan:
+def _plan(
+    before: SubscriptionStatus,
+    after: SubscriptionStatus,
+    repairs: Repairs = NO_REPAIRS,
+    taken: frozenset[Ref] = frozenset(),
+) -> Plan:
     return Plan(
+        apply=tuple(made for made in repairs.make if ref_of(made) not in taken),
+        delete=repairs.delete,
         status=changed_status(before, after),
-        events=note_subscription_turns(before, after),
-        requeue_after_seconds=RESYNC_SECONDS,
+        events=(*note_subscription_turns(before, after), *repairs.notes),
+        requeue_after_seconds=repairs.again_seconds or RESYNC_SECONDS,
     )

@@ -143,5 +143,6 @@ _WARNINGS = frozenset(
         EventReason.DEGRADED,
         EventReason.COVERAGE_LOST,
         EventReason.GAPS_OPENED,
+        EventReason.BACKFILL_FAILED,
     }
 )

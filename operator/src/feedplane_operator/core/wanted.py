@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from feedplane_api.selectors import expand_selector
-from feedplane_api.subscription import InstrumentSelector, Subscription
+from feedplane_api.subscription import InstrumentSelector, Repair, Subscription
 from feedplane_api.worker import Wanted
 
 _NO_LIMIT = 2**31
@@ -51,13 +51,19 @@ def expand_subscription(
 
 
 def merge_wanted(expansions: Iterable[tuple[Subscription, Expansion]]) -> dict[str, Wanted]:
-    """Return one line per instrument with the channels of every Subscription that wants it."""
+    """Return one line per instrument with the channels of every Subscription that wants it.
+
+    A channel's gaps are left to a person where no Subscription to it has them filled.
+    """
     channels: dict[str, set[str]] = {}
+    repaired: dict[str, set[str]] = {}
     for subscription, expansion in expansions:
+        automatic = subscription.spec.repair is Repair.AUTOMATIC
         for symbol in expansion.symbols:
             channels.setdefault(symbol, set()).update(subscription.spec.channels)
+            repaired.setdefault(symbol, set()).update(subscription.spec.channels * automatic)
     return {
-        symbol: Wanted(symbol=symbol, channels=tuple(sorted(channels[symbol])))
+        symbol: _line(symbol, channels[symbol], channels[symbol] - repaired[symbol])
         for symbol in sorted(channels)
     }
 
@@ -70,8 +76,19 @@ def keep_previous(
     for symbol in sorted({*wanted, *previous}):
         lines = [line for line in (wanted.get(symbol), previous.get(symbol)) if line is not None]
         channels = {channel for line in lines for channel in line.channels}
-        kept[symbol] = Wanted(symbol=symbol, channels=tuple(sorted(channels)))
+        repaired = {
+            channel for line in lines for channel in {*line.channels} - {*line.manual_repair}
+        }
+        kept[symbol] = _line(symbol, channels, channels - repaired)
     return kept
+
+
+def _line(symbol: str, channels: set[str], manual: set[str]) -> Wanted:
+    return Wanted(
+        symbol=symbol,
+        channels=tuple(sorted(channels)),
+        manual_repair=tuple(sorted(manual)),
+    )
 
 
 def _candidates(listing: Mapping[str, bool], assigned: Collection[str]) -> set[str]:

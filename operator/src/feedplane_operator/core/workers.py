@@ -9,7 +9,15 @@ from functools import lru_cache
 from typing import Final
 
 from feedplane_api.errors import InvalidWorkerConfigError
-from feedplane_api.feed_source import Account, FeedSource, FeedState, VenueEndpoints
+from feedplane_api.feed_source import (
+    ALWAYS_OPEN,
+    Account,
+    AccountState,
+    FeedSource,
+    FeedSourceSpec,
+    VenueEndpoints,
+)
+from feedplane_api.market_hours import MarketHours
 from feedplane_api.names import (
     CREDENTIALS_DIR,
     HTTP_PORT,
@@ -17,17 +25,18 @@ from feedplane_api.names import (
     SINKS_DIR,
     SPILL_DIR,
     WORKER_CONFIG_KEY,
+    account_lease_name,
     publisher_lease_name,
     worker_name,
 )
-from feedplane_api.sinks import Sink
+from feedplane_api.sinks import PostgresSink, Sink
 from feedplane_api.worker import (
     AccountIdentity,
     BufferConfig,
     ConfigMapRef,
     ElectionConfig,
     Endpoints,
-    FailoverMode,
+    FailoverPolicy,
     FeedSourceIdentity,
     FileSinkConfig,
     Limits,
@@ -41,6 +50,7 @@ from feedplane_api.worker import (
 )
 from feedplane_operator.core.observed import Observed
 from feedplane_operator.core.plan import Manifest, Ref
+from feedplane_operator.core.roster import Roster
 from feedplane_operator.core.shards import assign_shards
 from feedplane_operator.core.wanted import (
     Expansion,
@@ -64,6 +74,8 @@ class Worker:
     config: WorkerConfig
     config_hash: str
     """Hash of the whole configuration: what a feeder that has taken it over reports."""
+    restart: str = ""
+    """The planned restart its Pod comes from; empty where there was none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +86,8 @@ class Should:
     shards: Mapping[str, int]
     expansions: Mapping[str, Expansion]
     """By the name of the Subscription."""
+    hours: MarketHours | None = None
+    """When the market trades; None where it never closes."""
 
     @property
     def pairs(self) -> int:
@@ -101,23 +115,17 @@ def plan_should(feed_source: FeedSource, observed: Observed) -> Should:
         wanted=wanted,
         shards=assign_shards(wanted, shards, cap),
         expansions={entry.metadata.name: expansion for entry, expansion in expansions},
+        hours=_find_hours(feed_source, observed),
     )
 
 
-def plan_workers(feed_source: FeedSource, should: Should) -> tuple[Worker, ...]:
+def plan_workers(feed_source: FeedSource, should: Should, roster: Roster) -> tuple[Worker, ...]:
     """Return every feeder, by shard and then by preference."""
-    accounts = order_accounts(feed_source)
     return tuple(
-        _worker(feed_source, account, preference, shard, should)
+        _worker(feed_source, preference, shard, should, running=roster[account.name].running)
         for shard in should.shard_numbers
-        for preference, account in enumerate(accounts)
+        for preference, account in enumerate(feed_source.spec.accounts)
     )
-
-
-def order_accounts(feed_source: FeedSource) -> tuple[Account, ...]:
-    """Return the accounts by preference; the one a person wants active comes first."""
-    spec = feed_source.spec
-    return tuple(sorted(spec.accounts, key=lambda account: account.name != spec.active_account))
 
 
 def read_assignment(children: Mapping[Ref, Manifest]) -> tuple[dict[str, Wanted], dict[str, int]]:
@@ -135,32 +143,77 @@ def read_assignment(children: Mapping[Ref, Manifest]) -> tuple[dict[str, Wanted]
     return wanted, shards
 
 
-@lru_cache(maxsize=2048)
+def read_config(
+    worker: str, namespace: str, children: Mapping[Ref, Manifest]
+) -> WorkerConfig | None:
+    """Return the configuration that a feeder's ConfigMap says; None where it says none."""
+    child = children.get(Ref("ConfigMap", namespace, worker))
+    return _parse(child.get("data", {}).get(WORKER_CONFIG_KEY, "")) if child else None
+
+
+# Before the calendar was asked, what the feeders were told last goes on.
+def _find_hours(feed_source: FeedSource, observed: Observed) -> MarketHours | None:
+    if feed_source.spec.session.calendar == ALWAYS_OPEN:
+        return None
+    if observed.hours is not None:
+        return observed.hours
+    texts = (
+        child.get("data", {}).get(WORKER_CONFIG_KEY, "")
+        for ref, child in sorted(observed.children.items())
+        if ref.kind == "ConfigMap"
+    )
+    told = (config.session.hours for config in map(_parse, texts) if config is not None)
+    return next((hours for hours in told if hours is not None), None)
+
+
 def _read_lines(text: str) -> tuple[Wanted, ...]:
+    config = _parse(text)
+    return config.wanted if config else ()
+
+
+@lru_cache(maxsize=2048)
+def _parse(text: str) -> WorkerConfig | None:
     # A document somebody broke by hand says nothing; it is about to be written anew.
     try:
-        return parse_worker_config(text).wanted
+        return parse_worker_config(text)
     except InvalidWorkerConfigError:
-        return ()
+        return None
+
+
+def single_session(feed_source: FeedSource) -> bool:
+    """Return whether an account may be logged in once only."""
+    return feed_source.spec.limits.sessions_per_account == 1
 
 
 def _worker(
-    feed_source: FeedSource, account: Account, preference: int, shard: int, should: Should
+    feed_source: FeedSource, preference: int, shard: int, should: Should, *, running: bool
 ) -> Worker:
-    name = worker_name(feed_source.metadata.name, account.name, shard)
+    account = feed_source.spec.accounts[preference]
     mine = (line for symbol, line in should.wanted.items() if should.shards[symbol] == shard)
     config = _config(feed_source, account, preference, shard, mine)
-    spec = feed_source.spec
-    standby_stopped = preference > 0 and spec.failover.mode is FailoverMode.COLD
+    # Without the hours that are still to come every night would look like a hole.
+    always_open = feed_source.spec.session.calendar == ALWAYS_OPEN
+    known = always_open or should.hours is not None
+    days = _check_days(feed_source.spec) if known else 0
+    told = {"hours": should.hours, "check_days": days}
+    session = config.session.model_copy(update=told)
+    config = config.model_copy(update={"session": session})
     return Worker(
         account=account,
         preference=preference,
         shard=shard,
-        running=spec.state is FeedState.RUNNING and not standby_stopped,
-        name=name,
+        running=running,
+        name=worker_name(feed_source.metadata.name, account.name, shard),
         config=config,
         config_hash=config_hash(config),
     )
+
+
+# A day that retention took is not missing; files cannot be looked at.
+def _check_days(spec: FeedSourceSpec) -> int:
+    kept = [sink.postgres.retention_days for sink in spec.sinks if sink.postgres is not None]
+    asked = spec.session.check_days if kept else 0
+    return min([asked, *(days - 1 for days in kept if days is not None)])
 
 
 def _config(
@@ -179,7 +232,7 @@ def _config(
         venue=spec.venue,
         account=AccountIdentity(name=account.name, preference=preference),
         shard=shard,
-        endpoints=_endpoints(spec.endpoints, account.endpoints),
+        endpoints=_endpoints(spec, account),
         credentials_path=CREDENTIALS_DIR if account.credentials_secret_ref else None,
         wanted=tuple(wanted),
         session=SessionConfig(
@@ -193,11 +246,15 @@ def _config(
         election=ElectionConfig(
             namespace=metadata.namespace,
             lease_name=publisher_lease_name(metadata.name, shard),
+            account_lease_name=account_lease_name(metadata.name, account.name)
+            if single_session(feed_source)
+            else None,
             mode=failover.mode,
             lease_duration_seconds=failover.lease_duration_seconds,
             renew_deadline_seconds=failover.renew_deadline_seconds,
             retry_period_seconds=failover.retry_period_seconds,
         ),
+        policy=_policy(feed_source.spec),
         config_map=ConfigMapRef(
             namespace=metadata.namespace, name=worker_name(metadata.name, account.name, shard)
         ),
@@ -207,8 +264,32 @@ def _config(
     )
 
 
-def _endpoints(source: VenueEndpoints | None, account: VenueEndpoints | None) -> Endpoints:
-    # What the account names comes before what the FeedSource names.
+def _policy(spec: FeedSourceSpec) -> FailoverPolicy:
+    failover = spec.failover
+    return FailoverPolicy(
+        accounts=tuple(account.name for account in spec.accounts),
+        active_account=spec.active_account,
+        maintenance=tuple(
+            account.name for account in spec.accounts if account.state is AccountState.MAINTENANCE
+        ),
+        failback=failover.failback,
+        failback_after_seconds=failover.failback_after_seconds,
+        cooldown_seconds=failover.cooldown_seconds,
+        failure_threshold=failover.failure_threshold,
+        success_threshold=failover.success_threshold,
+    )
+
+
+# A venue with fronts is reached at all of an account's fronts, in their order.
+def _endpoints(spec: FeedSourceSpec, account: Account) -> Endpoints:
+    endpoints = merge_endpoints(spec.endpoints, account.endpoints)
+    if not account.fronts:
+        return endpoints
+    return endpoints.model_copy(update={"stream": ",".join(account.fronts)})
+
+
+def merge_endpoints(source: VenueEndpoints | None, account: VenueEndpoints | None) -> Endpoints:
+    """Return the endpoints of an account: what it names comes before what the FeedSource names."""
     merged: dict[str, str] = {}
     for level in (source, account):
         if level is not None:
@@ -216,15 +297,24 @@ def _endpoints(source: VenueEndpoints | None, account: VenueEndpoints | None) ->
     return Endpoints.model_validate(merged)
 
 
+def postgres_config(name: str, postgres: PostgresSink) -> PostgresSinkConfig:
+    """Return a database as a worker's configuration has it."""
+    return PostgresSinkConfig(
+        name=name,
+        dsn_path=f"{SINKS_DIR}/{name}/{postgres.dsn_secret_ref.key}",
+        schema_name=postgres.schema_name,
+        chunk_interval_hours=postgres.chunk_interval_hours,
+    )
+
+
+# Feeders alone keep house; what a backfill is told does not change with it.
 def _sink(sink: Sink) -> SinkConfig:
     if sink.postgres is not None:
-        postgres = sink.postgres
-        return PostgresSinkConfig(
-            name=sink.name,
-            dsn_path=f"{SINKS_DIR}/{sink.name}/{postgres.dsn_secret_ref.key}",
-            schema_name=postgres.schema_name,
-            chunk_interval_hours=postgres.chunk_interval_hours,
-        )
+        kept = {
+            "retention_days": sink.postgres.retention_days,
+            "compress_after_days": sink.postgres.compress_after_days,
+        }
+        return postgres_config(sink.name, sink.postgres).model_copy(update=kept)
     if sink.file is not None:
         return FileSinkConfig(name=sink.name, path=sink.file.path)
     raise ValueError(f"sink {sink.name} is of a kind that the checks let through by mistake")

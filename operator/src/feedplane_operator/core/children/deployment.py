@@ -6,6 +6,8 @@ from feedplane_api.feed_source import FeedSource
 from feedplane_api.feeder_pod import FeederPod, ResourceAmounts
 from feedplane_api.names import (
     ANNOTATION_CONFIG_HASH,
+    ANNOTATION_PLANNED_RESTART,
+    ANNOTATION_TEMPLATE_HASH,
     CREDENTIALS_DIR,
     HTTP_PORT,
     HTTP_PORT_NAME,
@@ -24,6 +26,7 @@ from feedplane_operator.core.children.metadata import (
     worker_labels,
     worker_selector,
 )
+from feedplane_operator.core.diff import hash_manifest
 from feedplane_operator.core.observed import Defaults
 from feedplane_operator.core.pods import FEEDER_CONTAINER
 from feedplane_operator.core.workers import SPILL_MEBIBYTES, Worker
@@ -43,10 +46,18 @@ DEFAULT_LIMITS: Final = {"memory": "512Mi"}
 def build_deployment(feed_source: FeedSource, worker: Worker, defaults: Defaults) -> dict[str, Any]:
     """Build the Deployment of one feeder.
 
-    Recreate, never rolling: two Pods of one account would log in twice, and a venue may ban that.
+    Recreate, never rolling: two Pods of one account would log in twice, and a venue may ban that;
+    and an account is one voice in the election. Another account bridges the time in between.
     """
     labels = worker_labels(feed_source, worker)
-    hash_of_fixed = config_hash(worker.config, live=False)
+    annotations = {ANNOTATION_CONFIG_HASH: config_hash(worker.config, live=False)}
+    if worker.restart:
+        annotations[ANNOTATION_PLANNED_RESTART] = worker.restart
+    template = {
+        "metadata": {"labels": labels, "annotations": annotations},
+        "spec": _pod_spec(feed_source, worker, defaults),
+    }
+    annotations[ANNOTATION_TEMPLATE_HASH] = hash_manifest(template)
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -56,37 +67,41 @@ def build_deployment(feed_source: FeedSource, worker: Worker, defaults: Defaults
             "revisionHistoryLimit": 2,
             "strategy": {"type": "Recreate"},
             "selector": {"matchLabels": worker_selector(feed_source, worker)},
-            "template": {
-                "metadata": {
-                    "labels": labels,
-                    "annotations": {ANNOTATION_CONFIG_HASH: hash_of_fixed},
-                },
-                "spec": _pod_spec(feed_source, worker, defaults),
-            },
+            "template": template,
         },
     }
 
 
 def _pod_spec(feed_source: FeedSource, worker: Worker, defaults: Defaults) -> dict[str, Any]:
-    feeder = feed_source.spec.feeder
-    spec: dict[str, Any] = {
+    return {
         "serviceAccountName": worker.name,
         "automountServiceAccountToken": True,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": TERMINATION_GRACE_PERIOD_SECONDS,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER_ID,
-            "runAsGroup": USER_ID,
-            "fsGroup": USER_ID,
-            "fsGroupChangePolicy": "OnRootMismatch",
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": pod_security(),
         "topologySpreadConstraints": [_spread(feed_source)],
         "affinity": _apart(feed_source, worker),
         "containers": [_container(feed_source, worker, defaults)],
         "volumes": _volumes(feed_source, worker),
+        **scheduling(feed_source),
     }
+
+
+def pod_security() -> dict[str, Any]:
+    """Build the security context of every Pod of ours: an ordinary user without any privilege."""
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": USER_ID,
+        "runAsGroup": USER_ID,
+        "fsGroup": USER_ID,
+        "fsGroupChangePolicy": "OnRootMismatch",
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def scheduling(feed_source: FeedSource) -> dict[str, Any]:
+    """Build what a FeedSource says of where its Pods may run."""
+    feeder, spec = feed_source.spec.feeder, dict[str, Any]()
     if feeder.node_selector:
         spec["nodeSelector"] = dict(feeder.node_selector)
     if feeder.tolerations:
@@ -116,9 +131,9 @@ def _container(feed_source: FeedSource, worker: Worker, defaults: Defaults) -> d
             "capabilities": {"drop": ["ALL"]},
         },
         # A minute to start, as it may have to read a large instrument list first.
-        "startupProbe": _probe("/healthz", period=2, failures=30),
-        "livenessProbe": _probe("/healthz", period=10, failures=3),
-        "readinessProbe": _probe("/readyz", period=2, failures=3),
+        "startupProbe": build_probe("/healthz", period=2, failures=30),
+        "livenessProbe": build_probe("/healthz", period=10, failures=3),
+        "readinessProbe": build_probe("/readyz", period=2, failures=3),
         "volumeMounts": _mounts(feed_source, worker),
     }
 
@@ -127,7 +142,8 @@ def _field(name: str, path: str) -> dict[str, Any]:
     return {"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}
 
 
-def _probe(path: str, *, period: int, failures: int) -> dict[str, Any]:
+def build_probe(path: str, *, period: int, failures: int) -> dict[str, Any]:
+    """Build a probe of a Pod's HTTP port."""
     return {
         "httpGet": {"path": path, "port": HTTP_PORT_NAME},
         "periodSeconds": period,
@@ -189,16 +205,17 @@ def _volumes(feed_source: FeedSource, worker: Worker) -> list[dict[str, Any]]:
     ]
     credentials = worker.account.credentials_secret_ref
     if credentials:
-        volumes.append(_secret_volume("credentials", credentials.name))
+        volumes.append(secret_volume("credentials", credentials.name))
     for name, postgres in _databases(feed_source):
         ref = postgres.dsn_secret_ref
-        volumes.append(_secret_volume(f"sink-{name}", ref.name, ref.key))
+        volumes.append(secret_volume(f"sink-{name}", ref.name, ref.key))
     for name, _ in _files(feed_source):
         volumes.append({"name": f"sink-{name}", "emptyDir": {"sizeLimit": FILES_SIZE_LIMIT}})
     return volumes
 
 
-def _secret_volume(volume: str, secret: str, key: str | None = None) -> dict[str, Any]:
+def secret_volume(volume: str, secret: str, key: str | None = None) -> dict[str, Any]:
+    """Build a volume of a Secret, or of one key of it."""
     source: dict[str, Any] = {"secretName": secret, "defaultMode": SECRET_MODE}
     if key is not None:
         source["items"] = [{"key": key, "path": key}]

@@ -17,6 +17,7 @@ from feedplane_api.names import (
 from feedplane_operator.core.workers import Worker
 
 COMPONENT: Final = "feeder"
+BACKFILL_COMPONENT: Final = "backfill"
 
 
 def feed_labels(feed_source: FeedSource) -> dict[str, str]:

@@ -1,11 +1,16 @@
-"""Who may talk to a FeedSource's feeders, and whom they may talk to."""
+"""Who may talk to a FeedSource's feeders and backfill workers, and whom they may talk to."""
 
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from feedplane_api.feed_source import FeedSource, VenueEndpoints
-from feedplane_api.names import GROUP, HTTP_PORT, LABEL_COMPONENT, LABEL_NAME
-from feedplane_operator.core.children.metadata import child_metadata, feed_labels, feed_selector
+from feedplane_api.names import GROUP, HTTP_PORT, LABEL_COMPONENT, LABEL_FEED_SOURCE, LABEL_NAME
+from feedplane_operator.core.children.metadata import (
+    BACKFILL_COMPONENT,
+    COMPONENT,
+    child_metadata,
+    feed_labels,
+)
 from feedplane_operator.core.observed import Defaults
 
 NAMESPACE_NAME_LABEL: Final = "kubernetes.io/metadata.name"
@@ -20,7 +25,7 @@ _SCHEME_PORTS = {"ws": 80, "http": 80, "wss": 443, "https": 443}
 
 
 def build_network_policy(feed_source: FeedSource, defaults: Defaults) -> dict[str, Any]:
-    """Build the policy of all feeders of a FeedSource: what it does not name is refused.
+    """Build the policy of all feeders and backfill workers: what it does not name is refused.
 
     Addresses behind names change, so destinations are told by port alone. A port that only a
     Secret knows, as in a connection string, has to be among the operator's extra egress ports.
@@ -36,7 +41,7 @@ def build_network_policy(feed_source: FeedSource, defaults: Defaults) -> dict[st
         "kind": "NetworkPolicy",
         "metadata": child_metadata(feed_source, name, feed_labels(feed_source)),
         "spec": {
-            "podSelector": {"matchLabels": feed_selector(feed_source)},
+            "podSelector": _everyone(feed_source),
             "policyTypes": ["Egress", "Ingress"],
             "ingress": [{"from": [operator, scraper], "ports": [_port(HTTP_PORT)]}],
             "egress": [
@@ -44,6 +49,19 @@ def build_network_policy(feed_source: FeedSource, defaults: Defaults) -> dict[st
                 {"ports": [_port(port) for port in egress_ports(feed_source, defaults)]},
             ],
         },
+    }
+
+
+def _everyone(feed_source: FeedSource) -> dict[str, Any]:
+    return {
+        "matchLabels": {LABEL_FEED_SOURCE: feed_source.metadata.name},
+        "matchExpressions": [
+            {
+                "key": LABEL_COMPONENT,
+                "operator": "In",
+                "values": sorted((BACKFILL_COMPONENT, COMPONENT)),
+            }
+        ],
     }
 
 

@@ -1,11 +1,11 @@
-"""What a feeder may do in the cluster: read its own ConfigMap, hold its shard's Lease."""
+"""What a feeder may do in the cluster: watch its own ConfigMap, hold its own Leases."""
 
 from typing import Any
 
 from feedplane_api.feed_source import FeedSource
-from feedplane_api.names import publisher_lease_name
+from feedplane_api.names import account_lease_name, publisher_lease_name
 from feedplane_operator.core.children.metadata import child_metadata, worker_labels
-from feedplane_operator.core.workers import Worker
+from feedplane_operator.core.workers import Worker, single_session
 
 RBAC_GROUP = "rbac.authorization.k8s.io"
 
@@ -21,8 +21,14 @@ def build_service_account(feed_source: FeedSource, worker: Worker) -> dict[str, 
 
 
 def build_role(feed_source: FeedSource, worker: Worker) -> dict[str, Any]:
-    """Build the Role of one feeder, by the names of exactly the two objects it needs."""
-    lease = publisher_lease_name(feed_source.metadata.name, worker.shard)
+    """Build the Role of one feeder, by the names of exactly the objects it needs.
+
+    Leases are read and replaced by their holder, and patched by all who say how they do.
+    """
+    name = feed_source.metadata.name
+    leases = [publisher_lease_name(name, worker.shard)]
+    if single_session(feed_source):
+        leases.append(account_lease_name(name, worker.account.name))
     return {
         "apiVersion": f"{RBAC_GROUP}/v1",
         "kind": "Role",
@@ -32,13 +38,13 @@ def build_role(feed_source: FeedSource, worker: Worker) -> dict[str, Any]:
                 "apiGroups": [""],
                 "resources": ["configmaps"],
                 "resourceNames": [worker.name],
-                "verbs": ["get", "list", "watch"],
+                "verbs": ["list", "watch"],
             },
             {
                 "apiGroups": ["coordination.k8s.io"],
                 "resources": ["leases"],
-                "resourceNames": [lease],
-                "verbs": ["get", "list", "watch", "update", "patch"],
+                "resourceNames": leases,
+                "verbs": ["get", "update", "patch"],
             },
         ],
     }
