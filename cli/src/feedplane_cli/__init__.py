@@ -1,0 +1,1 @@
+"""The feedplane command: what a person does with feeds, from a terminal."""

@@ -1,0 +1,1 @@
+"""What the command decides and says, without any I/O."""

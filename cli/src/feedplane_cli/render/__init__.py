@@ -1,0 +1,1 @@
+"""Views turned into what rich draws, without any I/O."""
