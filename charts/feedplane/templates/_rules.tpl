@@ -6,6 +6,12 @@
 - apiGroups: [feedplane.dev]
   resources: [feedsources/status, subscriptions/status, backfills/status]
   verbs: [get, patch]
+- apiGroups: [feedplane.dev]
+  resources: [backfills]
+  verbs: [create, patch, delete]
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, list, watch, create, patch, delete]
@@ -33,4 +39,12 @@
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
+{{- with .Values.notifications }}
+{{- with .secretNames }}
+- apiGroups: [""]
+  resources: [secrets]
+  resourceNames: {{- toYaml . | nindent 4 }}
+  verbs: [get]
+{{- end }}
+{{- end }}
 {{- end }}
