@@ -17,11 +17,12 @@ from feedplane_simulator.config import CHANNELS, SimulatorConfig
 from feedplane_simulator.load import LoadSpec
 from feedplane_simulator.logs import configure_logs
 from feedplane_simulator.simulator import Simulator
+from feedplane_simulator.venues import VENUES
 
 ID_EPOCH_MS = 1_767_225_600_000
 """2026-01-01: ids of a venue restarted later than another start above that one's."""
 
-app = typer.Typer(no_args_is_help=True, add_completion=False)
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="markdown")
 
 
 @app.callback()
@@ -32,6 +33,22 @@ def describe() -> None:
 def build_id_base(at_ms: int) -> int:
     """Return a base for ids that rises faster than any venue emits."""
     return (at_ms - ID_EPOCH_MS) // 1000 * 100_000
+
+
+def parse_venues(told: list[str]) -> dict[str, int]:
+    """Read `NAME=PORT` pairs; without a port any free one is taken.
+
+    Raises:
+        BadParameter: a venue of that name is not hosted, or the port is no number.
+    """
+    venues = {}
+    for each in told:
+        name, _, port = each.partition("=")
+        if name not in VENUES or not (port or "0").isdecimal():
+            known = ", ".join(VENUES)
+            raise typer.BadParameter(f"expected NAME=PORT with one of {known}, was {each}")
+        venues[name] = int(port or 0)
+    return venues
 
 
 async def serve(config: SimulatorConfig) -> None:
@@ -54,14 +71,41 @@ def run(  # noqa: PLR0913, PLR0917 - each argument is one option of the command 
     rate: Annotated[float, typer.Option(help="Events per second of each market.")] = 2000.0,
     symbols: Annotated[int, typer.Option(help="Instruments each market lists.")] = 20,
     channels: Annotated[str, typer.Option(help="Channels to emit.")] = ",".join(CHANNELS),
-    recordings: Annotated[Path | None, typer.Option(help="Replay recordings from here.")] = None,
+    recordings: Annotated[
+        Path | None, typer.Option(help="Folder of NAME.ws.txt to replay in place of made-up data.")
+    ] = None,
     recorded_pace: Annotated[bool, typer.Option(help="Replay at the recorded pace.")] = True,
     recordings_loop: Annotated[bool, typer.Option(help="Replay again and again.")] = True,
     id_base: Annotated[int, typer.Option(help="Added to first ids; -1 takes the clock.")] = -1,
+    history_days: Annotated[int, typer.Option(help="Days of history; 0 has no archive.")] = 0,
+    archive_delay_seconds: Annotated[
+        float, typer.Option(help="From a day's end to its file; below 0 at once.")
+    ] = 30_600.0,
     lifetime_seconds: Annotated[float, typer.Option(help="Life of a connection.")] = 86_400.0,
+    venue: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=PORT",
+            help=f"Another venue and its port, may be repeated: {', '.join(VENUES)}.",
+        ),
+    ] = None,
+    sessions_per_account: Annotated[
+        int, typer.Option(help="Connections an account may have at once; 0 is any number.")
+    ] = 0,
+    valid_keys: Annotated[
+        str, typer.Option(help="Keys that may log in, by comma; empty asks for none.")
+    ] = "",
     log_level: Annotated[str, typer.Option(help="Lowest level to log.")] = "info",
 ) -> None:
-    """Serve Binance spot and USDS-M."""
+    """Serve Binance spot and USDS-M, and other venues by --venue, until told to stop.
+
+    Examples:
+    - `feedplane-simulator run --seed 7 --rate 2000`
+
+    - `feedplane-simulator run --recordings recordings/ --venue alpaca=9003`
+
+    What the admin port answers stands in tests/simulator/README.md.
+    """
     configure_logs(log_level)
     config = SimulatorConfig(
         host=host,
@@ -73,9 +117,14 @@ def run(  # noqa: PLR0913, PLR0917 - each argument is one option of the command 
         rate=rate,
         symbols=symbols,
         channels=tuple(name for name in channels.split(",") if name),
+        venues=parse_venues(venue or []),
         recordings=recordings,
+        sessions_per_account=sessions_per_account or None,
+        valid_keys=tuple(valid_keys.split(",")) if valid_keys else None,
         recorded_pace=recorded_pace,
         recordings_loop=recordings_loop,
+        history_days=history_days,
+        archive_delay_seconds=archive_delay_seconds,
     ).with_rules(lifetime_seconds=lifetime_seconds)
     uvloop.run(serve(config))
 

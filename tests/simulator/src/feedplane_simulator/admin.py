@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from aiohttp import web
 
-from feedplane_simulator.config import Market
 from feedplane_simulator.faults import Fault
 from feedplane_simulator.load import LoadSpec
 
@@ -15,6 +14,13 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 if TYPE_CHECKING:
     from feedplane_simulator.simulator import Simulator
+
+
+class TermsChange(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    """What logins are held to from now on; null lifts a rule, what is absent stays."""
+
+    sessions_per_account: int | msgspec.UnsetType | None = msgspec.UNSET
+    valid_keys: list[str] | msgspec.UnsetType | None = msgspec.UNSET
 
 
 @web.middleware
@@ -47,6 +53,9 @@ class AdminEndpoint:
         router.add_get("/truth", self._truth)
         router.add_post("/truth/mark", self._mark)
         router.add_get("/truth/{market}/{channel}/{symbol}", self._channel_truth)
+        router.add_get("/deliveries/{market}/{channel}/{symbol}", self._deliveries)
+        router.add_get("/terms", self._terms)
+        router.add_post("/terms", self._set_terms)
         router.add_post("/rate", self._rate)
         router.add_get("/load", self._loads)
         router.add_post("/load", self._start_load)
@@ -110,10 +119,9 @@ class AdminEndpoint:
 
     async def _channel_truth(self, request: web.Request) -> web.Response:
         info = request.match_info
-        try:
-            key = (Market(info["market"]), info["channel"], info["symbol"])
-        except ValueError as error:
-            return _json({"error": str(error)}, HTTPStatus.NOT_FOUND)
+        key = (info["market"], info["channel"], info["symbol"])
+        if key[0] not in self._simulator.rates:
+            return _json({"error": f"no market named {key[0]}"}, HTTPStatus.NOT_FOUND)
         truth, query = self._simulator.truth, request.query
         emitted = truth.emitted.get(key)
         if emitted is None:
@@ -136,6 +144,29 @@ class AdminEndpoint:
             ]
         return _json(body)
 
+    async def _deliveries(self, request: web.Request) -> web.Response:
+        info, query = request.match_info, request.query
+        key = (info["market"], info["channel"], info["symbol"])
+        if key[0] not in self._simulator.rates:
+            return _json({"error": f"no market named {key[0]}"}, HTTPStatus.NOT_FOUND)
+        truth = self._simulator.truth
+        return _json(truth.deliveries(key, query.get("account"), with_ids=bool(query.get("ids"))))
+
+    async def _terms(self, _request: web.Request) -> web.Response:
+        terms = self._simulator.terms
+        # How many keys, never which: they are somebody's secret even here.
+        keys = None if terms.valid_keys is None else len(terms.valid_keys)
+        return _json({"sessionsPerAccount": terms.sessions_per_account, "validKeys": keys})
+
+    async def _set_terms(self, request: web.Request) -> web.Response:
+        told = msgspec.json.decode(await request.read(), type=TermsChange)
+        terms = self._simulator.terms
+        if told.sessions_per_account is not msgspec.UNSET:
+            terms.sessions_per_account = told.sessions_per_account
+        if told.valid_keys is not msgspec.UNSET:
+            terms.valid_keys = None if told.valid_keys is None else frozenset(told.valid_keys)
+        return await self._terms(request)
+
     async def _loads(self, _request: web.Request) -> web.Response:
         loads = self._simulator.loads
         return _json({name: run.describe() for name, run in loads.items()})
@@ -146,12 +177,15 @@ class AdminEndpoint:
         return _json(run.describe(), HTTPStatus.CREATED)
 
     async def _stop_loads(self, request: web.Request) -> web.Response:
-        for name in Market:
+        for name in self._simulator.markets:
             await self._simulator.stop_load(name)
         return await self._loads(request)
 
     async def _rate(self, request: web.Request) -> web.Response:
-        rates = msgspec.json.decode(await request.read(), type=dict[Market, float])
+        rates = msgspec.json.decode(await request.read(), type=dict[str, float])
+        unknown = sorted(set(rates).difference(self._simulator.rates))
+        if unknown:
+            return _json({"error": f"no market named {unknown[0]}"}, HTTPStatus.NOT_FOUND)
         self._simulator.rates.update(rates)
         return _json(self._simulator.rates)
 

@@ -65,6 +65,12 @@ class SimulatorConfig:
     spot_port: int = 0
     usdm_port: int = 0
     admin_port: int = 0
+    markets: tuple[Market, ...] = tuple(Market)
+    """The built-in markets to serve."""
+    venues: Mapping[str, int] = field(default_factory=dict)
+    """Hosted venues to serve and their ports, see `venues.py`."""
+    venue_options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Settings of single hosted venues."""
     seed: int = 7
     id_base: int = 0
     """Added to every first id, so that a restarted venue does not number its events again."""
@@ -79,6 +85,15 @@ class SimulatorConfig:
     recordings_loop: bool = True
     history_minutes: int = 120
     """Bars served for the time before the start."""
+    history_days: int = 0
+    """Days of trades, bars and metrics before the start, by REST and archive; 0 has no archive."""
+    history_trades_a_minute: int = 4
+    archive_delay_seconds: float = 30_600.0
+    """How long after the end of its day a file appears; below 0 it is there while it grows."""
+    sessions_per_account: int | None = None
+    """Connections an account may have at once in a market; None means any number."""
+    valid_keys: tuple[str, ...] | None = None
+    """Keys that may log in; None asks for none."""
     truth_bytes: int = 128 * 1024 * 1024
     tick_seconds: float = 0.01
     rules: Mapping[Market, MarketRules] = field(

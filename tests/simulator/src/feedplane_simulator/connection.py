@@ -1,6 +1,7 @@
 """One client's stream connection: what it subscribed, what it is sent, when it must end."""
 
 import asyncio
+from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,17 +23,18 @@ class Client:
     host: str
     address: str
     user_agent: str
+    key: str = ""
     number: int = 0
 
     @property
     def names(self) -> tuple[str, ...]:
         """What a fault's client glob is held against."""
-        return (self.account, self.host, self.address, self.user_agent)
+        return (self.account, self.host, self.address, self.user_agent, self.key)
 
     @property
     def label(self) -> str:
         """The most telling of the names."""
-        return self.account or self.host
+        return self.account or self.key or self.host
 
 
 @dataclass(slots=True, kw_only=True)
@@ -71,7 +73,11 @@ class Connection:
         self.closing: str | None = None
         self._loop = loop
         self._limit_bytes = rules.send_buffer_bytes
+        self.frozen = False
+        """Nothing passes now; what is sent waits and arrives late."""
         self._queued: list[bytes] = []
+        self._late: deque[tuple[bytes, DeliveredStream | None, int]] = deque()
+        self._late_bytes = 0
         self._held: dict[str, tuple[DeliveredStream, int, bytes]] = {}
 
     @property
@@ -107,6 +113,9 @@ class Connection:
         subscription = self.streams[event.stream]
         window = subscription.window
         if window is None or self.transport.is_closing():
+            return
+        if self.frozen:
+            self._hold_back(frame, window, event.sequence)
             return
         if not faults.on_frames and not self._held:
             self._queued.append(frame)
@@ -155,6 +164,35 @@ class Connection:
         self._queued.append(frame)
         self.flush()
 
+    def freeze(self, frozen: bool, now_ms: int) -> None:
+        """Let nothing pass from now on, or all that waited."""
+        if frozen == self.frozen:
+            return
+        self.flush()
+        self.frozen = frozen
+        while self._late and not frozen:
+            frame, window, sequence = self._late.popleft()
+            self._queued.append(frame)
+            if window is not None:
+                window.sent(sequence, now_ms)
+        if not frozen:
+            self._late_bytes = 0
+            self.flush()
+
+    def forget_late(self) -> None:
+        """Take back what waited on a connection that is gone."""
+        for _, window, sequence in self._late:
+            if window is not None:
+                window.withhold(sequence)
+        self._late.clear()
+
+    def _hold_back(self, frame: bytes, window: DeliveredStream | None, sequence: int) -> None:
+        self._late.append((frame, window, sequence))
+        self._late_bytes += len(frame)
+        if self._late_bytes > self._limit_bytes:
+            self.closing = "slow reader"
+            self.transport.abort()
+
     def flush(self) -> None:
         """Write what is queued; a reader too slow for its buffer is cut off."""
         if not self._queued:
@@ -166,6 +204,9 @@ class Connection:
     def write(self, frames: bytes | memoryview) -> None:
         """Write encoded frames at once."""
         if self.transport.is_closing():
+            return
+        if self.frozen:
+            self._hold_back(bytes(frames), None, 0)
             return
         self.transport.write(frames)
         if self.transport.get_write_buffer_size() > self._limit_bytes:

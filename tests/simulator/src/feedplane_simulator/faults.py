@@ -1,15 +1,13 @@
 """Faults as data: what may go wrong, for whom, how often; and the judgement per frame."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 from zlib import crc32
 
 import msgspec
-
-from feedplane_simulator.config import Market
 
 
 class FaultKind(StrEnum):
@@ -32,6 +30,10 @@ class FaultKind(StrEnum):
     REST = "rest"
     REFUSE = "refuse"
     SINGLE_SESSION = "single-session"
+    BAN = "ban"
+    BLACKHOLE = "blackhole"
+    LOSS = "loss"
+    ARCHIVE = "archive"
 
 
 ONCE = frozenset(
@@ -57,13 +59,17 @@ ON_FRAMES = frozenset(
 )
 
 
+FREEZING = frozenset({FaultKind.BLACKHOLE, FaultKind.LOSS})
+
+
 class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One fault to inject. Unset selectors match everything."""
 
     kind: FaultKind
-    market: Market | None = None
+    market: str | None = None
+    """Name of a market or of a hosted venue."""
     streams: str = "*"
-    """Glob over stream names, as in `btcusdt@*`."""
+    """Glob over stream names, as in `btcusdt@*`; for archive faults over paths."""
     connection: int | None = None
     client: str | None = None
     """Glob over the client's account, host asked for, address, or user agent."""
@@ -75,10 +81,16 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     everywhere: bool = False
     """Let chance strike an event for all connections alike, not each frame by itself."""
     delay_seconds: float = 0.5
-    status: int = 429
+    """How late frames come; for loss, how long a line stands still at a time."""
+    status: int | None = None
+    """HTTP status of a refusal; unset is 418 for a ban and 429 otherwise."""
     retry_after_seconds: int = 5
     close_frame: bool = False
     notice_seconds: float = 1.0
+    damage: Literal[
+        "missing", "corrupt", "rotten", "partial", "checksum", "hole", "slow", "error"
+    ] = "missing"
+    """What is wrong with files of the archive; rotten ones match their checksum."""
     symbol: str | None = None
     """What to list or delist; listing an unseen one makes it up."""
     removed: bool = False
@@ -86,12 +98,17 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     until_resubscribed: bool = False
     """Spare streams subscribed after the fault began, as a real mute stream often is cured."""
 
+    @property
+    def answer_status(self) -> int:
+        """What a refused handshake or request is answered."""
+        return self.status or (418 if self.kind is FaultKind.BAN else 429)
+
 
 class Target(Protocol):
     """What a fault's selectors look at."""
 
     @property
-    def market_name(self) -> Market:
+    def market_name(self) -> str:
         """Market of the connection."""
 
     @property
@@ -112,6 +129,14 @@ class ActiveFault:
     since: float
     applied: int = 0
     ended: bool = False
+    told: set[str] = field(default_factory=set)
+    """Clients that were told of a ban, and so have to wait for its end."""
+
+    def left_seconds(self, now: float) -> float:
+        """Return how long it still holds, as a client is told."""
+        if self.fault.seconds is None:
+            return float(self.fault.retry_after_seconds)
+        return max(0.0, self.since + self.fault.seconds - now)
 
     def matches(self, target: Target) -> bool:
         """Tell whether the selectors name a connection or client."""
@@ -223,11 +248,18 @@ class FaultBook:
                 _apply_to_frame(fault, verdict)
         return verdict
 
-    def find(self, kind: FaultKind, target: Target, now: float) -> ActiveFault | None:
-        """Return the first fault of a kind that hits a target now, counted as applied."""
+    def find(
+        self, kind: FaultKind, target: Target, now: float, *, name: str = "", spend: bool = True
+    ) -> ActiveFault | None:
+        """Return the first fault of a kind that hits a target now, counted as applied.
+
+        With a name only one whose glob names it.
+        """
         for active in self.active.values():
+            if name and not fnmatchcase(name, active.fault.streams):
+                continue
             if active.fault.kind is kind and self._hits(active, target, now):
-                active.applied += 1
+                active.applied += spend
                 return active
         return None
 
@@ -238,12 +270,34 @@ class FaultBook:
             for active in self.active.values()
         )
 
+    def freezes(self, target: Target, now: float) -> bool:
+        """Tell whether nothing passes between a client and the venue now, in either direction.
+
+        What is sent meanwhile arrives late and in order, as TCP repeats what was lost.
+        """
+        return any(
+            active.alive(now) and active.matches(target) and _is_down(active, target, now)
+            for active in self.active.values()
+            if active.fault.kind in FREEZING
+        )
+
     def describe(self) -> dict[str, Any]:
         """Return all faults as the admin port answers them."""
         return {
             "active": [active.describe() for active in self.active.values()],
             "past": [active.describe() for active in self.past[-200:]],
         }
+
+
+# A lossy line stands still by turns: seeded, so that a trial can be repeated, and for each
+# connection by itself.
+def _is_down(active: ActiveFault, target: Target, now: float) -> bool:
+    fault = active.fault
+    if fault.kind is FaultKind.BLACKHOLE:
+        return True
+    turn = int((now - active.since) / max(fault.delay_seconds, 0.05))
+    key = f"{active.number}:{target.number}:{target.names[0]}:{turn}"
+    return random.Random(key).random() < fault.probability  # noqa: S311 - seeded on purpose
 
 
 def _apply_to_frame(fault: Fault, verdict: FrameVerdict) -> None:

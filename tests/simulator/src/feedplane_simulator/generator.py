@@ -14,6 +14,7 @@ from feedplane_simulator.config import Market, SimulatorConfig
 from feedplane_simulator.events import VenueEvent
 from feedplane_simulator.history import TradeHistory
 from feedplane_simulator.instruments import Instrument, build_instrument, build_instruments
+from feedplane_simulator.past import Origin, Past
 from feedplane_simulator.payloads import (
     AggregateTrade,
     DepthChange,
@@ -25,6 +26,8 @@ from feedplane_simulator.payloads import (
 )
 
 TRADE_SHARE = 0.35
+FIRST_AGGREGATE_ID = 10_000_000
+FIRST_TRADE_ID = 20_000_000
 BOOK_LEVELS = 150
 BOOK_LEVELS_MAX = 400
 SKEW = 0.8
@@ -41,6 +44,8 @@ class InstrumentState:
     next_trade_id: int
     bars: dict[str, BarSeries]
     history: TradeHistory
+    past: Past | None = None
+    """What happened before the start, where the simulator has such history."""
     last_depth_id: dict[str, int] = field(default_factory=dict)
     streams: dict[str, str] = field(default_factory=dict)
 
@@ -93,7 +98,12 @@ class Generator:
         asks = {price + 1 + i: rng.randint(1, 5000) for i in range(BOOK_LEVELS) if i % 7 != 5}
         book.fill({p: q for p, q in bids.items() if p > 0}, asks, self._update_id)
         bars = {i: BarSeries(INTERVAL_MS[i], price, now_ms) for i in self._all_intervals()}
-        _fill_past(bars["1m"], price, rng, config.history_minutes)
+        past = self._build_past(instrument, now_ms)
+        if past is None:
+            _fill_past(bars["1m"], price, rng, config.history_minutes)
+        else:
+            recent = past.minutes(past.end_ms - config.history_minutes * 60_000, past.end_ms)
+            bars["1m"].closed.extend(recent)
         for interval, series in bars.items():
             if interval not in ("1s", "1m"):
                 series.seed((*bars["1m"].closed, bars["1m"].current))
@@ -101,16 +111,34 @@ class Generator:
             instrument=instrument,
             rng=rng,
             book=book,
-            next_aggregate_id=config.id_base + 10_000_000,
-            next_trade_id=config.id_base + 20_000_000,
+            next_aggregate_id=config.id_base + FIRST_AGGREGATE_ID,
+            next_trade_id=config.id_base + FIRST_TRADE_ID,
             bars=bars,
             history=TradeHistory(),
+            past=past,
             last_depth_id=dict.fromkeys(self.rules.depth_speeds_ms, self._update_id),
         )
         names = ["aggTrade", "trade", "bookTicker", *self.rules.depth_speeds_ms]
         names += [f"kline_{interval}" for interval in INTERVAL_MS]
         state.streams = {name: build_stream(instrument.symbol, name) for name in names}
         return state
+
+    def _build_past(self, instrument: Instrument, now_ms: int) -> Past | None:
+        config = self._config
+        if config.history_days == 0:
+            return None
+        return Past(
+            self.market,
+            instrument,
+            Origin(
+                start_ms=now_ms,
+                next_aggregate_id=config.id_base + FIRST_AGGREGATE_ID,
+                next_trade_id=config.id_base + FIRST_TRADE_ID,
+            ),
+            seed=config.seed,
+            days=config.history_days,
+            trades_a_minute=config.history_trades_a_minute,
+        )
 
     def _all_intervals(self) -> list[str]:
         return list(dict.fromkeys(["1m", *self._intervals]))

@@ -16,6 +16,7 @@ class LoadSource:
     def __init__(self, run: LoadRun, before: Source) -> None:
         self.run = run
         self.before = before
+        self.annals = before.annals
 
     def poll(self, _now_ms: int) -> list[VenueEvent]:
         """Return nothing: the run writes its frames itself."""

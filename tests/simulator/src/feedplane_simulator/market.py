@@ -83,6 +83,7 @@ class LiveMarket:
 
     def detach(self, connection: Connection) -> None:
         """Forget a connection and close its delivery windows."""
+        connection.forget_late()
         self.unsubscribe(connection, list(connection.streams))
         self.connections.pop(connection.number, None)
 
@@ -106,7 +107,8 @@ class LiveMarket:
             return StreamSubscription(name=name, at=now, window=None)
         if name.channel.startswith("kline_"):
             self.source.want_interval(name.channel.removeprefix("kline_"), self.now_ms())
-        opened = DeliveredStream(connection.number, text, self.now_ms(), None)
+        label = connection.client.label
+        opened = DeliveredStream(connection.number, text, self.now_ms(), None, account=label)
         window = self.truth.subscribed(self.name, name.channel, name.symbol, opened)
         self._subscribers[text][connection.number] = connection
         return StreamSubscription(name=name, at=now, window=window)
@@ -152,6 +154,8 @@ class LiveMarket:
         """Return what the connections' clocks call for now."""
         now = asyncio.get_running_loop().time()
         self.faults.expire(now)
+        for connection in self.connections.values():
+            connection.freeze(self.faults.freezes(connection, now), self.now_ms())
         return [
             (connection, call)
             for connection in self.connections.values()

@@ -4,7 +4,7 @@ import asyncio
 from typing import Protocol
 
 from feedplane_simulator.clock import now_ms
-from feedplane_simulator.config import Market, SimulatorConfig
+from feedplane_simulator.config import SimulatorConfig
 from feedplane_simulator.market import LiveMarket
 
 CATCH_UP_SECONDS = 1.0
@@ -15,7 +15,7 @@ class Paced(Protocol):
     """Whose settings the pace follows; rates may change while it runs."""
 
     config: SimulatorConfig
-    rates: dict[Market, float]
+    rates: dict[str, float]
 
 
 class Budget:

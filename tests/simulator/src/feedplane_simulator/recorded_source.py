@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from feedplane_simulator.annals import Annals
 from feedplane_simulator.config import Market, SimulatorConfig
 from feedplane_simulator.events import VenueEvent
 from feedplane_simulator.instruments import build_rate_limits
@@ -20,6 +21,7 @@ class RecordedSource:
     """Replays a recording at its own pace, or one frame a step at the simulator's rate."""
 
     def __init__(self, recording: Recording, config: SimulatorConfig, now_ms: int) -> None:
+        self.annals: Annals | None = None
         self._recording = recording
         self._market = recording.market
         self._rules = config.rules[recording.market]

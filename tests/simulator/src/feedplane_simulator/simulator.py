@@ -5,16 +5,19 @@ import contextlib
 import logging
 import random
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any, Self
 
 from aiohttp import WSCloseCode, web
 
 from feedplane_simulator.admin import AdminEndpoint, refuse_malformed
+from feedplane_simulator.admission import Admission, Terms
 from feedplane_simulator.clock import now_ms
 from feedplane_simulator.config import Market, SimulatorConfig
 from feedplane_simulator.connection import Connection
 from feedplane_simulator.events import LogEvent
-from feedplane_simulator.faults import ActiveFault, Fault, FaultBook, FaultKind
+from feedplane_simulator.faults import ONCE, ActiveFault, Fault, FaultBook, FaultKind
+from feedplane_simulator.hosted import HostedVenue, VenueSetup
 from feedplane_simulator.instruments import build_instruments
 from feedplane_simulator.load import LoadSpec, first_lap
 from feedplane_simulator.load_run import LoadRun
@@ -25,8 +28,10 @@ from feedplane_simulator.recorded_source import RecordedSource
 from feedplane_simulator.recording import find_recordings
 from feedplane_simulator.sources import GeneratedSource, Source
 from feedplane_simulator.truth import Truth
+from feedplane_simulator.venue_archive import add_history_routes
 from feedplane_simulator.venue_rest import RestEndpoint
 from feedplane_simulator.venue_streams import StreamEndpoint
+from feedplane_simulator.venues import VENUES
 from feedplane_simulator.violations import ViolationLog
 
 logger = logging.getLogger(__name__)
@@ -44,9 +49,16 @@ class Simulator:
         self.truth = Truth(self.config.truth_bytes)
         self.violations = ViolationLog()
         self.faults = FaultBook(self.config.seed)
+        keys = self.config.valid_keys
+        self.terms = Terms(
+            sessions_per_account=self.config.sessions_per_account,
+            valid_keys=None if keys is None else frozenset(keys),
+        )
         self.markets: dict[Market, LiveMarket] = {}
         self.ports: dict[str, int] = {}
-        self.rates = dict.fromkeys(Market, self.config.rate)
+        self.hosted: dict[str, HostedVenue] = {}
+        names = (*self.config.markets, *self.config.venues)
+        self.rates: dict[str, float] = dict.fromkeys(names, self.config.rate)
         self._endpoints: dict[Market, StreamEndpoint] = {}
         self._runners: list[web.AppRunner] = []
         folder = self.config.recordings
@@ -92,22 +104,44 @@ class Simulator:
         """Open all ports and begin to emit."""
         books = (self.truth, self.violations, self.faults)
         ports = {Market.SPOT: self.config.spot_port, Market.USDM: self.config.usdm_port}
-        for name in Market:
+        for name in self.config.markets:
             source = self._build_source(name)
             market = LiveMarket(name, self.config, source, books, now_ms)
             self.markets[name] = market
-            self._endpoints[name] = StreamEndpoint(market)
+            admission = Admission(market, self.terms)
+            self._endpoints[name] = StreamEndpoint(market, admission)
             app = web.Application()
             self._endpoints[name].add_routes(app)
-            RestEndpoint(market).add_routes(app)
+            add_history_routes(app, market, self.config.archive_delay_seconds)
+            RestEndpoint(market, admission).add_routes(app)
             await self._listen(name, app, ports[name])
         admin = web.Application(middlewares=[refuse_malformed])
         AdminEndpoint(self).add_routes(admin)
         await self._listen("admin", admin, self.config.admin_port)
-        for name in Market:
+        await self._start_hosted()
+        for name in self.markets:
             self._tasks.append(_spawn(drive(self, self.markets[name])))
             self._tasks.append(_spawn(self._keep(self._endpoints[name])))
         logger.info(LogEvent.SIMULATOR_STARTED, extra={"ports": self.ports})
+
+    async def _start_hosted(self) -> None:
+        for name, port in self.config.venues.items():
+            setup = VenueSetup(
+                name=name,
+                host=self.config.host,
+                port=port,
+                seed=self.config.seed,
+                symbols=self.config.symbols,
+                rate=partial(self.rates.__getitem__, name),
+                truth=self.truth,
+                violations=self.violations,
+                faults=self.faults,
+                terms=self.terms,
+                options=self.config.venue_options.get(name, {}),
+            )
+            venue = self.hosted[name] = VENUES[name](setup)
+            await venue.start()
+            self.ports |= venue.ports
 
     async def _listen(self, name: str, app: web.Application, port: int) -> None:
         runner = web.AppRunner(
@@ -121,7 +155,7 @@ class Simulator:
 
     async def stop(self) -> None:
         """Stop emitting, cut all connections and close the ports."""
-        for name in Market:
+        for name in self.markets:
             await self.stop_load(name)
         for task in self._tasks:
             task.cancel()
@@ -133,6 +167,9 @@ class Simulator:
             for connection in list(market.connections.values()):
                 connection.flush()
                 connection.transport.close()
+        for venue in self.hosted.values():
+            await venue.stop()
+        self.hosted.clear()
         for runner in self._runners:
             await runner.cleanup()
         self._runners.clear()
@@ -148,7 +185,7 @@ class Simulator:
         active = self.faults.add(fault, asyncio.get_running_loop().time())
         logger.info(LogEvent.FAULT_INJECTED, extra={"fault": active.describe()})
         match fault.kind:
-            case FaultKind.DROP | FaultKind.ROTATE:
+            case FaultKind.DROP | FaultKind.ROTATE | FaultKind.BAN:
                 await self._end_connections(active)
             case FaultKind.HALT | FaultKind.RESUME:
                 for market in self._markets_of(fault):
@@ -158,6 +195,9 @@ class Simulator:
                     _change_listing(market, fault)
             case _:
                 pass
+        for name, venue in self.hosted.items():
+            if fault.market in (None, name):
+                await venue.inject(active)
         return active
 
     async def start_load(self, spec: LoadSpec) -> LoadRun:
@@ -202,11 +242,13 @@ class Simulator:
 
     def connections(self) -> list[dict[str, Any]]:
         """Describe every open connection."""
-        return [
+        builtin = [
             connection.describe()
             for market in self.markets.values()
             for connection in market.connections.values()
         ]
+        hosted = [dict(row) for venue in self.hosted.values() for row in venue.connections()]
+        return builtin + hosted
 
     def _markets_of(self, fault: Fault) -> list[LiveMarket]:
         return [m for name, m in self.markets.items() if fault.market in (None, name)]
@@ -219,7 +261,7 @@ class Simulator:
             if active.matches(connection)
         ]
         count = active.fault.count
-        if count is not None and count < len(chosen):
+        if active.fault.kind in ONCE and count is not None and count < len(chosen):
             chosen = self._rng.sample(chosen, count)
         return chosen
 

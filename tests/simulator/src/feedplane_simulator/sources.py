@@ -1,14 +1,17 @@
 """What a market needs of whatever makes its events: a generator, a recording, a load run."""
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Protocol
 
+from feedplane_simulator.annals import Annals
 from feedplane_simulator.bars import Bar, merge_bars
 from feedplane_simulator.channels import INTERVAL_MS
 from feedplane_simulator.config import Market, SimulatorConfig
 from feedplane_simulator.events import VenueEvent
 from feedplane_simulator.generator import Generator, InstrumentState
 from feedplane_simulator.instruments import build_rate_limits, describe_spot, describe_usdm
+from feedplane_simulator.past import MINUTE_MS
 from feedplane_simulator.payloads import build_agg_trade_row, build_kline_row
 
 
@@ -24,6 +27,10 @@ class Window:
 
 class Source(Protocol):
     """Makes a market's events and answers its REST questions from the same state."""
+
+    @property
+    def annals(self) -> Annals | None:
+        """The whole history, where there is one to be archived."""
 
     def poll(self, now_ms: int) -> list[VenueEvent]:
         """Return the events that are due by time alone."""
@@ -63,6 +70,8 @@ class GeneratedSource:
         self._market = market
         self._rules = config.rules[market]
         self.generator = Generator(market, config, now_ms)
+        self._annals = Annals(self.generator)
+        self.annals: Annals | None = self._annals
         self._gone: set[str] = set()
 
     def poll(self, now_ms: int) -> list[VenueEvent]:
@@ -129,7 +138,11 @@ class GeneratedSource:
         """Return aggregate trades from history."""
         state = self.generator.states[symbol]
         if window.from_id is not None:
-            trades = state.history.from_id(window.from_id, window.limit)
+            trades = self._annals.trades_from(symbol, window.from_id, window.limit)
+        elif window.start_ms is not None:
+            end_ms = 1 << 62 if window.end_ms is None else window.end_ms + 1
+            found = self._annals.trades(symbol, window.start_ms, end_ms)
+            trades = list(islice(found, window.limit))
         else:
             trades = state.history.between(window.start_ms, window.end_ms, window.limit)
         return [build_agg_trade_row(self._market, state.instrument, trade) for trade in trades]
@@ -139,7 +152,7 @@ class GeneratedSource:
         state = self.generator.states[symbol]
         bars = [
             bar
-            for bar in _bars_of(state, interval)
+            for bar in self._bars(state, interval, window)
             if (window.start_ms is None or bar.open_ms >= window.start_ms)
             and (window.end_ms is None or bar.open_ms <= window.end_ms)
         ]
@@ -147,9 +160,13 @@ class GeneratedSource:
         chosen = bars[: window.limit] if oldest_first else bars[-window.limit :]
         return [build_kline_row(state.instrument, bar) for bar in chosen]
 
-
-def _bars_of(state: InstrumentState, interval: str) -> list[Bar]:
-    minutes = state.bars["1m"]
-    finest = state.bars.get(interval, minutes) if INTERVAL_MS[interval] < 60_000 else minutes
-    bars = [*finest.closed, finest.current]
-    return bars if interval in ("1m", "1s") else merge_bars(bars, INTERVAL_MS[interval])
+    def _bars(self, state: InstrumentState, interval: str, window: Window) -> list[Bar]:
+        minutes, length = state.bars["1m"], INTERVAL_MS[interval]
+        finest = state.bars.get(interval, minutes) if length < MINUTE_MS else minutes
+        bars = [*finest.closed, finest.current]
+        if window.start_ms is not None and length >= MINUTE_MS and state.past is not None:
+            # Whole bars only: one that began before the window is not asked for.
+            start_ms = -(-max(window.start_ms, state.past.listed_ms) // length) * length
+            wanted = (window.limit + 1) * length // MINUTE_MS
+            bars = self._annals.early_minutes(state.instrument.symbol, start_ms, wanted) + bars
+        return bars if interval in ("1m", "1s") else merge_bars(bars, length)

@@ -1,16 +1,16 @@
 """Ground truth: what the venue emitted, and what each connection was sent of it."""
 
 from array import array
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from feedplane_simulator.config import Market
 from feedplane_simulator.events import VenueEvent
 
-Key = tuple[Market, str, str]
-"""Market, channel, symbol."""
+Key = tuple[str, str, str]
+"""Market or hosted venue, channel, symbol."""
 
 IDS_KEEP = 20_000_000
 ENTRY_BYTES = 64
@@ -86,6 +86,7 @@ class DeliveredStream:
     withheld: "array[int]" = field(default_factory=lambda: array("q"))
     withheld_count: int = 0
     duplicated: int = 0
+    account: str = ""
 
     def sent(self, sequence: int, now_ms: int) -> None:
         """Count one event written to the socket."""
@@ -104,6 +105,7 @@ class DeliveredStream:
         """Return the window and the counts as the admin port answers them."""
         return {
             "connection": self.connection,
+            "account": self.account,
             "stream": self.stream,
             "subscribedTime": self.subscribed_ms,
             "endedTime": self.ended_ms,
@@ -135,7 +137,7 @@ class Truth:
         for settle in self.before_read:
             settle()
 
-    def channel(self, market: Market, channel: str, symbol: str) -> EmittedChannel:
+    def channel(self, market: str, channel: str, symbol: str) -> EmittedChannel:
         """Return the record of a channel, made when it is first asked for."""
         key = (market, channel, symbol)
         found = self.emitted.get(key)
@@ -143,7 +145,7 @@ class Truth:
             found = self.emitted[key] = EmittedChannel()
         return found
 
-    def record(self, market: Market, event: VenueEvent, now_ms: int) -> None:
+    def record(self, market: str, event: VenueEvent, now_ms: int) -> None:
         """Write down one emitted event with its payload."""
         channel = self.channel(market, event.channel, event.symbol)
         channel.record(event.sequence, now_ms, final=event.final)
@@ -155,7 +157,7 @@ class Truth:
             self._payload_bytes -= len(forgotten[3]) + ENTRY_BYTES
 
     def subscribed(
-        self, market: Market, channel: str, symbol: str, opened: DeliveredStream
+        self, market: str, channel: str, symbol: str, opened: DeliveredStream
     ) -> DeliveredStream:
         """Open a delivery window for one connection and stream."""
         self._settle()
@@ -165,7 +167,7 @@ class Truth:
         return opened
 
     def unsubscribed(
-        self, market: Market, channel: str, symbol: str, window: DeliveredStream, now_ms: int
+        self, market: str, channel: str, symbol: str, window: DeliveredStream, now_ms: int
     ) -> None:
         """Close a delivery window."""
         self._settle()
@@ -220,6 +222,66 @@ class Truth:
             if (after is None or sequence > after) and (until is None or sequence <= until)
         ]
 
+    def spans(self, key: Key, window: DeliveredStream) -> list[dict[str, int]]:
+        """Return what one connection was sent of a stream as unbroken runs of emitted ids.
+
+        A run names its first and last id, when the venue emitted them, and how many there were.
+        Ids of load runs follow from arithmetic, so theirs is one run.
+        """
+        self._settle()
+        emitted = self.emitted[key]
+        if window.first is None or window.last is None:
+            return []
+        start = bisect_left(emitted.ids, window.first)
+        end = bisect_right(emitted.ids, window.last)
+        if start == end:
+            return [
+                _span(window.first, window.last, window.subscribed_ms, window.last_ms, window.count)
+            ]
+        gone, runs, begin = set(window.withheld), [], start
+        for at in range(start, end + 1):
+            if at < end and emitted.ids[at] not in gone:
+                continue
+            if at > begin:
+                first, last = emitted.ids[begin], emitted.ids[at - 1]
+                runs.append(
+                    _span(first, last, emitted.times[begin], emitted.times[at - 1], at - begin)
+                )
+            begin = at + 1
+        return runs
+
+    def _emitted_between(self, key: Key, first: int, last: int) -> "array[int]":
+        ids = self.emitted[key].ids
+        return ids[bisect_left(ids, first) : bisect_right(ids, last)]
+
+    def deliveries(
+        self, key: Key, account: str | None = None, *, with_ids: bool = False
+    ) -> dict[str, list[dict[str, Any]]]:
+        """Return per account what each of its connections was sent of one channel."""
+        told: dict[str, list[dict[str, Any]]] = {}
+        for window in self.delivered.get(key, ()):
+            if account is not None and window.account != account:
+                continue
+            row = window.summary() | {"spans": self.spans(key, window)}
+            if with_ids:
+                row["ids"] = [
+                    sequence
+                    for span in row["spans"]
+                    for sequence in self._emitted_between(key, span["first"], span["last"])
+                ]
+            told.setdefault(window.account, []).append(row)
+        return told
+
     def events(self, key: Key) -> list[tuple[int, int, bytes]]:
         """Return the kept events of a channel: sequence, emission time in ms, payload."""
         return [(seq, at, payload) for k, seq, at, payload in self._payloads if k == key]
+
+
+def _span(first: int, last: int, first_ms: int, last_ms: int, count: int) -> dict[str, int]:
+    return {
+        "first": first,
+        "last": last,
+        "firstTime": first_ms,
+        "lastTime": last_ms,
+        "count": count,
+    }

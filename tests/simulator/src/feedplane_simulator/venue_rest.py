@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from feedplane_simulator.admission import KEY_REFUSED, LINE_DEAD, Admission
 from feedplane_simulator.channels import check_interval
 from feedplane_simulator.config import Market
 from feedplane_simulator.connection import Client
@@ -78,8 +79,9 @@ class RestEndpoint:
     pages (2026-05).
     """
 
-    def __init__(self, market: LiveMarket) -> None:
+    def __init__(self, market: LiveMarket, admission: Admission) -> None:
         self._market = market
+        self._admission = admission
         self._spot = market.name is Market.SPOT
         self._prefix = "/api/v3" if self._spot else "/fapi/v1"
 
@@ -108,7 +110,11 @@ class RestEndpoint:
     ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
             client = read_client(self._market.name, request)
+            if not await self._admission.thawed(client, request):
+                return web.Response(status=LINE_DEAD)
             self._market.rest_count += 1
+            if self._admission.refuses_key(client):
+                return _json(KEY_REFUSED, HTTPStatus.UNAUTHORIZED, {})
             verdict = self._judge(client, weigh(request))
             headers = {"X-MBX-USED-WEIGHT-1M": str(verdict.used)}
             if verdict.status != HTTPStatus.OK:
@@ -131,12 +137,16 @@ class RestEndpoint:
         if impatient:
             rule = Rule.REST_WHILE_BANNED if impatient == 418 else Rule.REST_WHILE_LIMITED
             market.violate(client, 0, rule, f"before Retry-After of a {impatient} ran out")
+        banned = self._admission.judge_rest(client, meter.used)
+        if banned is not None:
+            return banned
         forced = market.faults.find(FaultKind.REST, client, now)
         if forced is not None:
             fault = forced.fault
-            if fault.status not in (418, HTTPStatus.TOO_MANY_REQUESTS):
-                return WeightVerdict(meter.used, fault.status, fault.retry_after_seconds)
-            return meter.penalize(fault.status, now_ms, fault.retry_after_seconds)
+            status, seconds = fault.answer_status, fault.retry_after_seconds
+            if status not in (418, HTTPStatus.TOO_MANY_REQUESTS):
+                return WeightVerdict(meter.used, status, seconds)
+            return meter.penalize(status, now_ms, seconds)
         verdict = meter.spend(weight, now_ms)
         if verdict.status != HTTPStatus.OK and not impatient:
             market.violate(client, 0, Rule.REST_WEIGHT, f"used weight {verdict.used}")

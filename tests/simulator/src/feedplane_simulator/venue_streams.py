@@ -3,18 +3,17 @@
 import asyncio
 import contextlib
 import logging
-from http import HTTPStatus
 from typing import cast
 
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from feedplane_simulator.admission import LINE_DEAD, POLL_SECONDS, Admission
 from feedplane_simulator.channels import ALL_ROUTE
 from feedplane_simulator.config import Market
 from feedplane_simulator.connection import Client, Connection
 from feedplane_simulator.control import answer_control
 from feedplane_simulator.events import LogEvent
-from feedplane_simulator.faults import FaultKind
 from feedplane_simulator.frames import encode_combined
 from feedplane_simulator.market import LiveMarket
 from feedplane_simulator.rules import Due
@@ -28,14 +27,12 @@ CLOSE_TIMEOUT_SECONDS = 1.0
 
 def read_client(market: Market, request: web.Request) -> Client:
     """Read who asks from a request."""
-    account = (
-        request.headers.get("X-MBX-APIKEY")
-        or request.headers.get("X-Feedplane-Account")
-        or request.query.get("account", "")
-    )
+    key = request.headers.get("X-MBX-APIKEY", "")
+    account = request.headers.get("X-Feedplane-Account") or request.query.get("account", "")
     return Client(
         market_name=market,
         account=account,
+        key=key,
         host=request.host,
         address=request.remote or "",
         user_agent=request.headers.get("User-Agent", ""),
@@ -45,8 +42,9 @@ def read_client(market: Market, request: web.Request) -> Client:
 class StreamEndpoint:
     """Serves the stream paths of one market."""
 
-    def __init__(self, market: LiveMarket) -> None:
+    def __init__(self, market: LiveMarket, admission: Admission) -> None:
         self._market = market
+        self._admission = admission
         self._sockets: dict[int, web.WebSocketResponse] = {}
         self._pings = 0
 
@@ -60,27 +58,11 @@ class StreamEndpoint:
             app.router.add_get(f"{prefix}/ws/{{streams:.+}}", self._serve)
             app.router.add_get(f"{prefix}/stream", self._serve)
 
-    def _refuse(self, client: Client) -> web.Response | None:
-        market, now = self._market, asyncio.get_running_loop().time()
-        if market.connect_meter(client.address).exceeded(now):
-            detail = f"more than {market.rules.connects_max} in the window"
-            market.violate(client, 0, Rule.CONNECT_RATE, detail)
-            return web.Response(status=HTTPStatus.TOO_MANY_REQUESTS)
-        refused = market.faults.find(FaultKind.REFUSE, client, now)
-        if refused is not None:
-            return web.Response(
-                status=refused.fault.status,
-                headers={"Retry-After": str(refused.fault.retry_after_seconds)},
-            )
-        same = [c for c in market.connections.values() if c.client.label == client.label]
-        if same and market.faults.find(FaultKind.SINGLE_SESSION, client, now) is not None:
-            market.violate(client, 0, Rule.SECOND_SESSION, f"beside connection {same[0].number}")
-            return web.Response(status=HTTPStatus.FORBIDDEN)
-        return None
-
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         client = read_client(self._market.name, request)
-        refusal = self._refuse(client)
+        if not await self._admission.thawed(client, request):
+            return web.Response(status=LINE_DEAD)
+        refusal = self._admission.refuse(client)
         if refusal is not None:
             logger.info(
                 LogEvent.CONNECTION_REFUSED,
@@ -146,6 +128,8 @@ class StreamEndpoint:
         kind: WSMsgType,
         data: str | bytes,
     ) -> bool:
+        while connection.frozen:  # noqa: ASYNC110 - ends by the clock
+            await asyncio.sleep(POLL_SECONDS)
         stalled = self._market.faults.stalls(connection, asyncio.get_running_loop().time())
         if kind is WSMsgType.PING:
             if not stalled:
@@ -196,7 +180,7 @@ class StreamEndpoint:
 
     async def _ping(self, connection: Connection) -> None:
         now = asyncio.get_running_loop().time()
-        if self._market.faults.stalls(connection, now):
+        if connection.frozen or self._market.faults.stalls(connection, now):
             return
         self._pings += 1
         payload = f"{self._market.now_ms()}{self._pings % 1000:03d}".encode()
@@ -222,12 +206,12 @@ class StreamEndpoint:
         connection.keep_alive.end_at(asyncio.get_running_loop().time() + notice_seconds)
 
     async def close(self, connection: Connection, code: int, reason: str) -> None:
-        """Close a connection with a close frame, never waiting long for the answer."""
+        """Close a connection with a close frame, never waiting long for who does not read it."""
         connection.closing = reason
         connection.flush()
         socket = self._sockets.get(connection.number)
         if socket is not None:
-            await socket.close(code=code, message=reason.encode())
+            await socket.close(code=code, message=reason.encode(), drain=False)
 
     def abort(self, connection: Connection, reason: str) -> None:
         """Cut a connection off without a word."""

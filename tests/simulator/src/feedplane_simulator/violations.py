@@ -16,6 +16,8 @@ class Rule(StrEnum):
     NO_PONG = "no-pong"
     SUBSCRIBED_TWICE = "subscribed-twice"
     SECOND_SESSION = "second-session"
+    DOUBLE_LOGIN = "double-login"
+    CONNECT_WHILE_BANNED = "connect-while-banned"
     MALFORMED_REQUEST = "malformed-request"
     UNKNOWN_ENDPOINT = "unknown-endpoint"
     REST_WEIGHT = "rest-weight"

@@ -1,0 +1,1 @@
+"""Stands in for a binding of the stock-option library; none is published."""
