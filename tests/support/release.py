@@ -7,6 +7,7 @@ the database are reached through port-forwards of their own.
 import json
 import re
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -42,12 +43,31 @@ class Release:
         assert done.returncode == 0, f"{' '.join(argv)}: {done.stderr or done.stdout}"
         return done.stdout
 
+    def feedplane(self, *args: str, timeout: float = 90) -> str:
+        """Run the command `feedplane` in the namespace."""
+        argv = [sys.executable, "-m", "feedplane_cli", *args]
+        argv += ["--kubeconfig", self.kubeconfig, "--namespace", self.namespace]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False)
+        assert done.returncode == 0, f"{' '.join(argv)}: {done.stderr}\n{done.stdout}"
+        return done.stdout
+
     def helm(self, *args: str, timeout: float = 300) -> str:
         """Run helm in the namespace."""
         argv = [self._helm, "--kubeconfig", self.kubeconfig, "-n", self.namespace, *args]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False)
         assert done.returncode == 0, f"{' '.join(argv)}: {done.stderr}\n{done.stdout}"
         return done.stdout
+
+    def exists(self) -> bool:
+        """Tell whether the namespace is there."""
+        return bool(self.kubectl("get", "namespace", self.namespace, "--ignore-not-found"))
+
+    def clear(self) -> None:
+        """Delete the namespace with everything in it: what an earlier run left there."""
+        self.kubectl(
+            *("delete", "namespace", self.namespace, "--ignore-not-found", "--timeout=180s"),
+            timeout=200,
+        )
 
     def install(self, settings: Mapping[str, Any]) -> None:
         """Make the namespace (Pod Security restricted) and install the chart."""
@@ -59,7 +79,9 @@ class Release:
 
     def apply(self, *manifests: Mapping[str, Any]) -> None:
         """Apply manifests."""
-        self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(manifests))
+        # Not YAML: readers differ on what `09988` is.
+        listed = {"apiVersion": "v1", "kind": "List", "items": manifests}
+        self.kubectl("apply", "-f", "-", stdin=json.dumps(listed))
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
         """Return one object."""
@@ -73,6 +95,12 @@ class Release:
             "items"
         ]
         return found
+
+    def nodes(self) -> tuple[str, ...]:
+        """Return the names of the cluster's nodes."""
+        return tuple(
+            self.kubectl("get", "nodes", "-o", "jsonpath={.items[*].metadata.name}").split()
+        )
 
     def condition(self, kind: str, name: str, condition: str) -> str:
         """Return the status of one condition, or an empty string."""

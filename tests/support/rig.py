@@ -143,10 +143,15 @@ def feeder_config(
     channels: Sequence[str],
     *,
     market: str = "spot",
+    repair: bool = False,
     **fields: Any,
 ) -> dict[str, Any]:
-    """Return a WorkerConfig document for one market of a simulator."""
+    """Return a WorkerConfig document for one market of a simulator.
+
+    Gaps stay open unless `repair` is set: most trials are about their names.
+    """
     (port,) = free_ports(1)
+    manual = [] if repair else list(channels)
     return {
         "version": 1,
         "venue": f"binance-{market}",
@@ -154,7 +159,10 @@ def feeder_config(
             "stream": f"ws://127.0.0.1:{at.port(market)}",
             "rest": f"http://127.0.0.1:{at.port(market)}",
         },
-        "wanted": [{"symbol": symbol, "channels": list(channels)} for symbol in symbols],
+        "wanted": [
+            {"symbol": symbol, "channels": list(channels), "manualRepair": manual}
+            for symbol in symbols
+        ],
         "sinks": [{"kind": "postgres", "dsnEnv": dsn_env}],
         "httpPort": port,
         **fields,

@@ -14,6 +14,7 @@ from feedplane_feeder.cluster import ClusterAddress
 
 WORKER = "demo-main-0"
 LEASE = "demo-publisher-0"
+SEAT_LEASE = "demo-account-main"
 
 
 @dataclass
@@ -65,10 +66,11 @@ def make_place(plane: ControlPlane, namespace: str, folder: Path) -> Place:
 def _objects(namespace: str) -> Iterator[tuple[str, dict[str, Any]]]:
     rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}"
     group = "rbac.authorization.k8s.io"
-    yield (
-        f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases",
-        {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": LEASE}},
-    )
+    for name in (LEASE, SEAT_LEASE):
+        yield (
+            f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases",
+            {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name}},
+        )
     for name in (WORKER, "another"):
         yield (
             f"/api/v1/namespaces/{namespace}/configmaps",
@@ -90,8 +92,8 @@ def _objects(namespace: str) -> Iterator[tuple[str, dict[str, Any]]]:
                 {
                     "apiGroups": ["coordination.k8s.io"],
                     "resources": ["leases"],
-                    "resourceNames": [LEASE],
-                    "verbs": ["get", "update"],
+                    "resourceNames": [LEASE, SEAT_LEASE],
+                    "verbs": ["get", "update", "patch"],
                 },
             ],
         },

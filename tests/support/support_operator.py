@@ -21,6 +21,7 @@ import yaml
 from aiohttp import web
 from support_resources import JsonDict, utc
 
+from feedplane_api.backfill_worker import BackfillReport
 from feedplane_api.crd import KINDS, build_crd
 from feedplane_api.names import API_VERSION, PLURALS
 from feedplane_api.worker import FeederStatus, ListedInstrument, Listing
@@ -34,6 +35,7 @@ OPERATOR_NAMESPACE = "feedplane-system"
 CHILD_KINDS = (
     "ConfigMap",
     "Deployment",
+    "Job",
     "Lease",
     "NetworkPolicy",
     "PodDisruptionBudget",
@@ -304,6 +306,8 @@ class FakeFeeders:
         self.port = 0
         self.statuses: dict[str, FeederStatus] = {}
         self.listing: tuple[ListedInstrument, ...] = ()
+        self.reports: dict[str, BackfillReport] = {}
+        """Of backfill workers, by `<namespace>/<pod>`."""
 
     @property
     def url_template(self) -> str:
@@ -313,6 +317,9 @@ class FakeFeeders:
     async def answer(self, request: web.Request) -> web.Response:
         """Answer one question."""
         key = f"{request.match_info['namespace']}/{request.match_info['worker']}"
+        report = self.reports.get(key)
+        if report is not None:
+            return web.Response(text=report.model_dump_json(by_alias=True))
         status = self.statuses.get(key)
         if status is None:
             raise web.HTTPServiceUnavailable

@@ -10,11 +10,13 @@ from support_resources import JsonDict, feed_source, feeder_status
 from feedplane_api.feed_source import FeedSource
 from feedplane_api.subscription import Subscription
 from feedplane_api.worker import FeederStatus, config_hash
-from feedplane_operator.core.children.all import build_children
+from feedplane_operator.core.children.all import build_children, build_deployments
 from feedplane_operator.core.observed import FeederView, LeaseView, Observed
+from feedplane_operator.core.picture import AccountPicture, picture_accounts
 from feedplane_operator.core.plan import Manifest, Plan, ref_of
 from feedplane_operator.core.pods import PodView
 from feedplane_operator.core.reconcile_feed_source import reconcile_feed_source
+from feedplane_operator.core.roster import place, plan_roster
 from feedplane_operator.core.workers import Worker, plan_should, plan_workers
 
 NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
@@ -36,14 +38,25 @@ def parse_subscription(manifest: JsonDict) -> Subscription:
     return Subscription.parse(stored(manifest))
 
 
+def accounts_of(feed: FeedSource, observed: Observed) -> tuple[AccountPicture, ...]:
+    """Return the accounts of a FeedSource, each with its standing."""
+    shards = plan_should(feed, observed).shard_numbers
+    pictures = picture_accounts(feed, observed, shards, NOW)
+    return place(pictures, plan_roster(feed, observed, pictures, NOW))
+
+
 def workers_of(feed: FeedSource, observed: Observed) -> tuple[Worker, ...]:
     """Return the feeders a FeedSource needs."""
-    return plan_workers(feed, plan_should(feed, observed))
+    should = plan_should(feed, observed)
+    pictures = picture_accounts(feed, observed, should.shard_numbers, NOW)
+    return plan_workers(feed, should, plan_roster(feed, observed, pictures, NOW))
 
 
 def children_of(feed: FeedSource, observed: Observed) -> dict[str, Manifest]:
     """Return the children by `Kind/name`."""
-    children = build_children(feed, workers_of(feed, observed), observed.defaults)
+    workers = workers_of(feed, observed)
+    deployments = build_deployments(feed, workers, observed.defaults)
+    children = build_children(feed, workers, observed.defaults, deployments)
     return {f"{child['kind']}/{child['metadata']['name']}": child for child in children}
 
 

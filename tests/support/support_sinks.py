@@ -8,7 +8,16 @@ from msgspec import Raw
 from feedplane_feeder.core.ports import Batch, Watermark, Written
 from feedplane_feeder.core.restart import channel_key
 from feedplane_feeder.errors import SinkUnavailableError
-from feedplane_feeder.records import Bar, BookDelta, Gap, Quote, Record, Trade
+from feedplane_feeder.records import (
+    Bar,
+    BookDelta,
+    Gap,
+    Quote,
+    Record,
+    Snapshot,
+    Trade,
+    snapshot_fingerprint,
+)
 
 START_NS = 1_760_000_040_000_000_000
 MINUTE_NS = 60_000_000_000
@@ -93,6 +102,21 @@ def make_delta(
     )
 
 
+def make_snapshot(volume: int) -> Snapshot:
+    """One of every half second, with nearly all left open that a venue may leave open."""
+    ts_event = START_NS + volume * 500_000_000
+    return Snapshot(
+        instrument_id=INSTRUMENT,
+        ts_event=ts_event,
+        ts_recv=ts_event + 1_000_000,
+        trading_day="2025-10-09",
+        fingerprint=snapshot_fingerprint("2025-10-09", volume),
+        volume=volume,
+        last_price="3101.5",
+        bids=Raw(b'[["3099","7"]]'),
+    )
+
+
 class LoopClock:
     """Wall time that follows the event loop's, so that virtual time bends it too."""
 
@@ -118,6 +142,7 @@ class MemorySink:
         self.seconds_per_write = 0.0
         self.records: list[Record] = []
         self.gaps: list[Gap] = []
+        self.filled: list[tuple[Gap, str]] = []
         self.batches: list[Batch] = []
         self.held: dict[tuple[str, str], Watermark] = {}
         self.open_count = 0
@@ -160,6 +185,18 @@ class MemorySink:
                     sequence=record.trade_id, ts_event=record.ts_event
                 )
         return {key: found[key] for key in channels if key in found}
+
+    async def open_gaps(self, since_ns: int) -> Sequence[Gap]:
+        """Return the gaps found since then that were not filled."""
+        if self.away:
+            raise SinkUnavailableError(self.name, "away")
+        return [gap for gap in self.gaps if gap.detected_at >= since_ns]
+
+    async def fill(self, gaps: Sequence[Gap], filled_by: str) -> int:
+        """Take the gaps away and note who filled them."""
+        self.filled += [(gap, filled_by) for gap in gaps if gap in self.gaps]
+        self.gaps = [gap for gap in self.gaps if gap not in gaps]
+        return len(gaps)
 
     async def close(self) -> None:
         """Nothing to release."""

@@ -52,6 +52,13 @@ class Verdict:
         """Whether everything is kept once or named."""
         return not self.lost and not self.doubled and not self.foreign
 
+    def __str__(self) -> str:
+        return (
+            f"{self.channel} {self.symbol}: emitted {self.emitted} kept {self.kept}"
+            f" named {self.named} doubled {self.doubled} lost {len(self.lost)} {self.lost[:5]}"
+            f" foreign {len(self.foreign)} {self.foreign[:5]}"
+        )
+
 
 async def judge(
     dsn: str,
@@ -85,15 +92,16 @@ async def judge(
                         instrument,
                         channel,
                     )
-                    verdict = _judge(channel, symbol, _Told(truth, from_first_row), rows, gaps)
+                    verdict = judge_rows(channel, symbol, Told(truth, from_first_row), rows, gaps)
                     verdicts.append(verdict)
     finally:
         await connection.close()
     return verdicts
 
 
-# What the venue says of one channel.
-class _Told:
+class Told:
+    """What the venue says of one channel."""
+
     def __init__(self, truth: dict[str, Any], from_first_row: bool) -> None:
         self.emitted: list[int] = truth.get("ids", [])
         windows = [window["after"] or 0 for window in truth.get("delivered", [])]
@@ -104,11 +112,20 @@ class _Told:
         after = begin - 1 if self.subscribed_after is None else self.subscribed_after
         return [number for number in self.emitted if number > after]
 
+    def past(self, channel: str, kept: set[int]) -> set[int]:
+        """Return bars from before the venue's own first one: a Backfill may have brought them."""
+        if not channel.startswith("bar-") or not self.emitted:
+            return set()
+        return {number for number in kept if number < self.emitted[0]}
 
-def _judge(channel: str, symbol: str, told: _Told, rows: list[Any], gaps: list[Any]) -> Verdict:
+
+def judge_rows(channel: str, symbol: str, told: Told, rows: list[Any], gaps: list[Any]) -> Verdict:
+    """Return the verdict of one channel's rows and ledger."""
     numbers = [row["number"] for row in rows]
     kept = set(numbers)
-    since = told.since(min((row["first"] for row in rows), default=0))
+    past = told.past(channel, kept)
+    # What a Backfill brought begins no tape: between it and the live rows nobody was asked.
+    since = told.since(min((row["first"] for row in rows if row["number"] not in past), default=0))
     covered = _named(channel, rows, gaps)
     missing = [number for number in since if number not in kept]
     named = [number for number in missing if any(a <= number <= b for a, b in covered)]
@@ -121,7 +138,7 @@ def _judge(channel: str, symbol: str, told: _Told, rows: list[Any], gaps: list[A
         doubled=len(numbers) - len(kept),
         named=len(named),
         lost=lost,
-        foreign=sorted(kept.difference(told.emitted)),
+        foreign=sorted(kept.difference(told.emitted, past)),
     )
 
 

@@ -82,7 +82,7 @@ class Trial:
         """Assert that all is kept once or named, and that no rule of the venue was broken."""
         verdicts = self.verdicts()
         broken = [verdict for verdict in verdicts if not verdict.complete]
-        assert not broken, [describe(verdict) for verdict in broken]
+        assert not broken, [str(verdict) for verdict in broken]
         assert self.venue.ask("/violations") == []
         return verdicts
 
@@ -113,12 +113,3 @@ class Trial:
         """Return the market's open connections as the venue sees them."""
         found = self.venue.ask("/connections")
         return [connection for connection in found if connection["market"] == self.market]
-
-
-def describe(verdict: Verdict) -> str:
-    """Say in one line what is wrong with a channel."""
-    return (
-        f"{verdict.channel} {verdict.symbol}: emitted {verdict.emitted} kept {verdict.kept}"
-        f" named {verdict.named} doubled {verdict.doubled}"
-        f" lost {len(verdict.lost)} {verdict.lost[:5]} foreign {verdict.foreign[:5]}"
-    )

@@ -21,6 +21,7 @@ app = typer.Typer(
     help="A real local Kubernetes cluster for Feedplane, with or without an image registry.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
 )
 # What another program may read goes to standard output; progress does not.
 screen = Console(highlight=False, soft_wrap=True)
@@ -44,7 +45,15 @@ def up_command(
         typer.Option(envvar="FEEDPLANE_CONTEXT", help="Use this context of your kubeconfig."),
     ] = None,
 ) -> None:
-    """Bring a cluster up with Feedplane's images in it; can be run again at any time."""
+    """Bring a cluster up with Feedplane's images in it; can be run again at any time.
+
+    With --context it is yours that is used, and FEEDPLANE_REGISTRY says where to push the images.
+
+    Examples:
+    - `feedplane-cluster up --nodes 2`
+
+    - `FEEDPLANE_REGISTRY=registry.example/team feedplane-cluster up --context staging`
+    """
     cluster = up(name=name, nodes=nodes, context=context)
     screen.print(f"The cluster is ready: export KUBECONFIG={cluster.kubeconfig}")
 
@@ -95,7 +104,7 @@ def kubeconfig(*, name: Name = DEFAULT_NAME) -> None:
 
 @app.command()
 def images() -> None:
-    """Build the images and print their tags."""
+    """Build the images and print their tags; each of ours is tagged `dev` besides."""
     cache = default_cache()
     docker = Docker(cache)
     docker.ensure()

@@ -15,6 +15,7 @@ from feedplane_cluster.service_images import timescale_image
 USER = "postgres"
 PASSWORD = "feedplane"  # noqa: S105 - a throw-away server on loopback
 START_SECONDS = 60.0
+FREEZE_SECONDS = 10.0
 
 
 class TimescaleServer:
@@ -82,7 +83,12 @@ class TimescaleServer:
 
     def pause(self) -> None:
         """Freeze the server: connections stay open and nothing answers."""
-        self._docker.run("pause", self.name)
+        # A process that forks just then escapes the freezer, which then gives up.
+        wait_until(
+            lambda: self._docker.succeeds("pause", self.name),
+            f"{self.name} to freeze",
+            seconds=FREEZE_SECONDS,
+        )
 
     def unpause(self) -> None:
         """Let a frozen server go on."""

@@ -1,4 +1,4 @@
-"""The demo: a cluster, the chart, two feeds, rows arriving, and how to look further.
+"""The demo: a cluster, the chart, two feeds, rows arriving, and a tape that stays complete.
 
 Shows what happens while it happens, and may be run again: what is there already is kept.
 """
@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from feedplane_cluster.cache import default_cache
+from feedplane_cluster.demo_history import HistoryActs
 from feedplane_cluster.demo_inputs import (
     DEMO,
     NAMESPACE,
@@ -29,6 +30,7 @@ from feedplane_cluster.demo_inputs import (
     demo_manifests,
     recordings_volume,
 )
+from feedplane_cluster.demo_kill import KillAct
 from feedplane_cluster.demo_views import (
     DATABASE_POD,
     NEWEST_ROWS,
@@ -101,8 +103,10 @@ class Demo:
         programs: Path,
         images: Mapping[str, str],
         nodes: Sequence[str],
+        folder: Path,
     ) -> None:
         self._options = options
+        self._folder = folder
         self._kubectl = kubectl
         self._programs = programs
         self._images = images
@@ -126,6 +130,10 @@ class Demo:
         measures.apply_to_first_row_seconds = self._feed()
         self._wait_ready()
         self._show()
+        if not self._options.live and not self._options.recordings:
+            KillAct(self._kubectl, self._nodes, show).play()
+            HistoryActs(self._kubectl, self._folder, show).play()
+        show("To look further", further(self._programs, self._kubectl.kubeconfig))
         measures.seconds = time.monotonic() - started
         return measures
 
@@ -228,7 +236,6 @@ class Demo:
         show("What runs", pods_table(self._kubectl.items("pods")))
         show("Rows so far", self._kubectl.query(ROW_COUNTS))
         show("The last trades in the database", self._kubectl.query(NEWEST_ROWS))
-        show("To look further", further(self._programs, self._kubectl.kubeconfig))
 
 
 def show(heading: str, content: str | Table) -> None:
@@ -252,6 +259,7 @@ def run_demo(
         programs=programs,
         images=cluster.images,
         nodes=cluster.nodes,
+        folder=cache.folder("demo"),
     )
     if afresh:
         demo.withdraw()
@@ -306,7 +314,11 @@ def register(app: typer.Typer) -> None:
         ] = None,
         context: Context = None,
     ) -> None:
-        """Show two feeds from `kubectl apply` to rows in a database."""
+        """Show two feeds from `kubectl apply` to rows in a database, and what keeps them complete.
+
+        With --live or --recordings it ends with the rows: the kill, the Backfill, the dropped
+        frames and the report need the made-up venue.
+        """
         if live and recordings:
             raise typer.BadParameter("LIVE and RECORDINGS exclude each other")
         root = find_workspace(Path.cwd())

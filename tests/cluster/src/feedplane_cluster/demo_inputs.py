@@ -21,6 +21,10 @@ PATIENCE = {"staleAfterSeconds": 120, "replayBufferSeconds": 126}
 Manifest = dict[str, Any]
 
 
+HISTORY_DAYS = 3
+"""What the demo's venue remembers, for Backfills."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoOptions:
     """What a person may choose."""
@@ -102,6 +106,8 @@ def chart_settings(options: DemoOptions, images: Mapping[str, str]) -> list[str]
         settings.append("demo.simulator.enabled=false")
     if options.recordings:
         settings.append(f"demo.simulator.recordingsClaim={RECORDINGS_CLAIM}")
+    elif not options.live:
+        settings.append(f"demo.simulator.historyDays={HISTORY_DAYS}")
     return settings
 
 

@@ -11,6 +11,7 @@ from feedplane_cluster.cache import Cache, default_cache
 from feedplane_cluster.docker import Docker
 from feedplane_cluster.errors import ClusterError
 from feedplane_cluster.kind import KindCluster
+from feedplane_cluster.locales import compile_locale
 from feedplane_cluster.node_image import node_image
 from feedplane_cluster.process import run
 from feedplane_cluster.product_images import (
@@ -95,7 +96,7 @@ def down(cache: Cache | None = None, *, name: str = DEFAULT_NAME) -> None:
 def make_images(cache: Cache, docker: Docker, *, pullable: bool) -> dict[str, str]:
     """Make sure that the engine has the product's images and the database's: part -> tag."""
     base = python_image(cache, docker, pullable=pullable)
-    products = ProductImages(docker, find_workspace(Path.cwd()), base)
+    products = ProductImages(docker, find_workspace(Path.cwd()), base, compile_locale(cache))
     images = {part(product.image): products.build(product) for product in PRODUCTS}
     return {**images, DATABASE: timescale_image(cache, docker, pullable=pullable)}
 

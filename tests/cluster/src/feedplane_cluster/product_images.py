@@ -12,6 +12,7 @@ from pathlib import Path
 from feedplane_cluster.cache import files_digest, recipe_key
 from feedplane_cluster.docker import Docker
 from feedplane_cluster.errors import MissingToolError
+from feedplane_cluster.locales import FOLDER
 from feedplane_cluster.process import run
 from feedplane_cluster.progress import step
 from feedplane_cluster.service_images import compile_python
@@ -29,6 +30,8 @@ class Product:
     image: str
     member: str
     folder: str
+    localized: bool = False
+    """Whether it needs the locale that `compile_locale` makes."""
 
     @property
     def dockerfile(self) -> str:
@@ -38,7 +41,7 @@ class Product:
 
 PRODUCTS = (
     Product(image="feedplane/operator", member="feedplane-operator", folder="operator"),
-    Product(image="feedplane/feeder", member="feedplane-feeder", folder="feeder"),
+    Product(image="feedplane/feeder", member="feedplane-feeder", folder="feeder", localized=True),
     Product(image="feedplane/simulator", member="feedplane-simulator", folder="tests/simulator"),
 )
 
@@ -56,10 +59,13 @@ class Lock:
 class ProductImages:
     """Builds the product's images over one base image."""
 
-    def __init__(self, docker: Docker, workspace: Path, base_image: str) -> None:
+    def __init__(
+        self, docker: Docker, workspace: Path, base_image: str, locale: Path | None = None
+    ) -> None:
         self._docker = docker
         self._workspace = workspace
         self._base_image = base_image
+        self._locale = locale
         uv = shutil.which("uv") or os.environ.get("UV")
         if uv is None:
             raise MissingToolError(
@@ -88,12 +94,15 @@ class ProductImages:
             "base": self._docker.image_id(self._base_image),
             "dockerfile": (self._workspace / product.dockerfile).read_text(),
             "requirements": lock.requirements,
+            "locale": product.localized and self._locale is not None,
         }
         tag = f"local/{product.member}-dependencies:{recipe_key(recipe)}"
         if self._docker.image_id(tag) is None:
             with tempfile.TemporaryDirectory() as folder:
                 context = Path(folder)
                 self._install(context / DEPENDENCIES, lock.requirements)
+                if product.localized and self._locale is not None:
+                    shutil.copytree(self._locale, context / DEPENDENCIES / FOLDER)
                 (context / PACKAGES).mkdir()
                 with step(f"Building the image {tag}"):
                     self._docker_build(product, tag, context, self._base_image)

@@ -1,0 +1,1 @@
+"""What every adapter is held to, against its venue simulated over real sockets."""

@@ -1,0 +1,10 @@
+"""Where the end-to-end tests' simulator hosts its venues."""
+
+from feedplane_simulator.venues import VENUES
+
+FIRST_PORT = 9003
+
+
+def ports() -> dict[str, int]:
+    """Return the port of each hosted venue."""
+    return {name: FIRST_PORT + number for number, name in enumerate(sorted(VENUES))}
