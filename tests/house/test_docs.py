@@ -17,6 +17,10 @@ CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
 YAML_BLOCK = re.compile(r"```yaml\n(.*?)```", re.DOTALL)
 SECTIONS = ["Context", "Decision", "Consequences"]
 MODELS = {"FeedSource": FeedSource, "Subscription": Subscription, "Backfill": Backfill}
+METRIC = re.compile(r"\bfeedplane_[a-z_]+")
+PACKAGES = {
+    f"feedplane_{name}" for name in ("api", "operator", "feeder", "cli", "cluster", "simulator")
+}
 READER_PAGES = ("tutorials", "how-to", "reference", "explanation", "ops", "decisions")
 MAX_DECISION_WORDS = 700
 
@@ -96,3 +100,12 @@ def test_make_targets_shown_in_documents_exist() -> None:
         for target in re.findall(r"(?:^|`)make ([a-z0-9-]+)", page.read_text(), re.MULTILINE)
     }
     assert shown - targets == set()
+
+
+def test_metrics_named_in_documents_exist() -> None:
+    known = METRIC.findall(
+        (ROOT / "docs/reference/metrics.md").read_text()
+        + (ROOT / "docs/reference/operator.md").read_text()
+    )
+    named = {word for page in pages() for word in METRIC.findall(page.read_text())}
+    assert named - {*known, *PACKAGES} == set()

@@ -2,13 +2,19 @@
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
 from feedplane_api.crd import KINDS
 from feedplane_api.feed_source import FeedSource
+from feedplane_feeder.registry import ADAPTERS
+from feedplane_operator.core.children.network_policy import egress_ports
+from feedplane_operator.core.observed import Defaults
+from feedplane_operator.core.workers import merge_endpoints
 
+SCHEME_PORTS = {"ws": 80, "http": 80, "wss": 443, "https": 443}
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MODELS = {kind.kind.value: kind for kind in KINDS}
 
@@ -43,3 +49,14 @@ def test_examples_refer_to_one_another() -> None:
         for sink in FeedSource.parse(document).spec.sinks:
             assert sink.postgres is not None
             assert sink.postgres.dsn_secret_ref.name in names("Secret")
+
+
+@pytest.mark.parametrize("document", documents("FeedSource"), ids=lambda one: one["spec"]["venue"])
+def test_example_may_reach_every_address_of_its_venue(document: JsonDict) -> None:
+    # The NetworkPolicy opens the usual ports of TLS, and those that the FeedSource names.
+    feed_source = FeedSource.parse(document)
+    own = ADAPTERS[feed_source.spec.venue].endpoints.model_dump(exclude_none=True)
+    told = merge_endpoints(feed_source.spec.endpoints, None).model_dump(exclude_none=True)
+    urls = [urlsplit(url) for url in {**own, **told}.values()]
+    needed = {url.port or SCHEME_PORTS.get(url.scheme) for url in urls} - {None}
+    assert needed <= set(egress_ports(feed_source, Defaults()))

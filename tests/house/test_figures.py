@@ -79,6 +79,25 @@ def test_unmet_goal_stands_out_in_the_table() -> None:
     assert "| **no** |" in render_results.render_row(result(met=False))
 
 
+def trial_round(**changes: Any) -> dict[str, Any]:
+    return {
+        "delivered_per_second": 5000,
+        "lost": 0,
+        "lost_unnamed": 0,
+        "doubled": 0,
+        "stall_seconds": 2.5,
+        "failovers": 1,
+        **changes,
+    }
+
+
+def test_trials_are_summed_over_their_rounds() -> None:
+    rounds = [trial_round(lost=2), trial_round(stall_seconds=7.25, takeover_seconds=1.5)]
+    row = render_results.render_trial({"trial": "kill", "broken": ["lost 2"], "rounds": rounds})
+    cells = [cell.strip() for cell in row.split("|")[2:-1]]
+    assert cells == ["2", "5,000", "2", "0", "0", "7.25, 7.25", "1.5", "2", "**no**"]
+
+
 def test_result_file_lacking_a_field_is_refused(tmp_path: Path) -> None:
     broken = {key: value for key, value in result().items() if key != "goal"}
     (tmp_path / "rows-per-second.json").write_text(json.dumps(broken))

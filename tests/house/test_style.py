@@ -12,6 +12,7 @@ SOURCES = {
     "api": ROOT / "crds/src/feedplane_api",
     "operator": ROOT / "operator/src/feedplane_operator",
     "feeder": ROOT / "feeder/src/feedplane_feeder",
+    "cli": ROOT / "cli/src/feedplane_cli",
     "simulator": ROOT / "tests/simulator/src/feedplane_simulator",
     "cluster": ROOT / "tests/cluster/src/feedplane_cluster",
 }

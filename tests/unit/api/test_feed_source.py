@@ -95,6 +95,7 @@ def test_status_is_written_in_camel_case() -> None:
         "accounts": [
             {
                 "name": "main",
+                "role": "Standby",
                 "session": "Streaming",
                 "healthy": "True",
                 "reason": "",

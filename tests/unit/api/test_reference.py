@@ -45,7 +45,7 @@ def test_page_states_conditions_and_columns(kind: type[Resource]) -> None:
         ("status.failover.sinceTime", "| time |"),
         ("status.failover.epoch", "| integer from 0 | `0` |"),
         ("status.conditions[].message", "| string of at most 4096 characters |"),
-        ("spec.endpoints.rest", "`^https?://[^\\s]+$`"),
+        ("spec.endpoints.archive", "`^https?://[^\\s]+$`"),
         ("spec.endpoints.stream", "wss?\\|https?"),
     ],
 )

@@ -20,6 +20,8 @@ def test_sink_kinds_are_the_fields_besides_the_name() -> None:
     "document",
     [
         {"postgres": {"dsnSecretRef": {"name": "tape"}, "schema": "Tape"}},
+        {"postgres": {"dsnSecretRef": {"name": "tape"}, "retentionDays": 0}},
+        {"postgres": {"dsnSecretRef": {"name": "tape"}, "compressAfterDays": 0}},
         {"nats": {"servers": []}},
         {"nats": {"servers": ["nats://user:password@host:4222"]}},
         {"kafka": {"bootstrapServers": ["kafka"]}},

@@ -83,7 +83,7 @@ def test_image_settings_split_at_the_last_colon() -> None:
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (DemoOptions(root=ROOT), []),
+        (DemoOptions(root=ROOT), ["demo.simulator.historyDays=3"]),
         (DemoOptions(root=ROOT, live=True), ["demo.simulator.enabled=false"]),
         (
             DemoOptions(root=ROOT, recordings=Path("/tape")),

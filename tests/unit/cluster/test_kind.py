@@ -40,3 +40,10 @@ def test_image_is_missing_unless_name_and_content_match(
 def test_config_has_one_control_plane(nodes: int) -> None:
     roles = [node["role"] for node in json.loads(render_kind_config(nodes))["nodes"]]
     assert roles == ["control-plane"] + ["worker"] * (nodes - 1)
+
+
+def test_control_plane_beside_workers_runs_pods() -> None:
+    first = json.loads(render_kind_config(2))["nodes"][0]
+    assert "taints: []" in "".join(first["kubeadmConfigPatches"])
+    alone = json.loads(render_kind_config(1))["nodes"][0]
+    assert alone["kubeadmConfigPatches"] == []  # kind fails where there is no taint to remove

@@ -1,5 +1,6 @@
 """The backlog: memory, disk and losses, always in order."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from support_sinks import START_NS, make_trade
 
 from feedplane_api.worker import BufferConfig
 from feedplane_feeder.backlog import Backlog
-from feedplane_feeder.core.ports import Batch
+from feedplane_feeder.core.ports import Batch, Takeover
 from feedplane_feeder.records import Trade
 
 BOUND = 100
@@ -42,6 +43,21 @@ def test_backlog_is_full_only_for_a_sink_that_is_there() -> None:
     backlog.offer(trades(0, BOUND), START_NS, connected=True)
     assert backlog.full(connected=True)
     assert not backlog.full(connected=False)
+
+
+def test_what_a_standby_remembered_fits_whatever_waits() -> None:
+    backlog = make_backlog(None)
+    takeover = Takeover(at_ns=START_NS, cause="promotion")
+    backlog.offer(trades(0, BOUND), START_NS, connected=False)
+    backlog.offer(replace(trades(BOUND, 900), takeover=takeover), START_NS, connected=False)
+    assert backlog.queued_records == 1_000
+    assert ids(backlog.next(1_000, START_NS)) == list(range(BOUND))
+    backlog.done()
+    assert not backlog.full(connected=True)
+    backlog.offer(trades(1_000, BOUND), START_NS, connected=False)
+    assert backlog.full(connected=True)
+    assert ids(backlog.next(1_000, START_NS)) == list(range(BOUND, 1_000 + BOUND))
+    assert not backlog.losses
 
 
 def test_backlog_without_disk_names_what_it_drops() -> None:
@@ -77,6 +93,17 @@ def test_backlog_takes_one_large_batch_into_memory() -> None:
     backlog = make_backlog(None)
     backlog.offer(trades(0, 5 * BOUND), START_NS, connected=False)
     assert backlog.losses.lost_count == 0
+
+
+def test_read_under_way_is_kept_for_a_sink_that_is_there() -> None:
+    backlog = make_backlog(None)
+    backlog.offer(trades(0, BOUND), START_NS, connected=True)
+    assert backlog.full(connected=True)
+    backlog.offer(trades(BOUND, 5 * BOUND), START_NS, connected=True)
+    assert not backlog.losses
+    # A reader that goes on all the same is not followed for ever.
+    backlog.offer(trades(6 * BOUND, 1), START_NS, connected=True)
+    assert backlog.losses.lost_count == 1
 
 
 def test_backlog_saved_and_killed_is_replayed_first(tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from feedplane_api.backfill_worker import BackfillReport
 from feedplane_api.errors import InvalidWorkerConfigError
 from feedplane_api.names import ExitCode
+from feedplane_api.worker import parse_worker_config
 from feedplane_feeder.__main__ import app, load_config
 
 GOOD = "venue: binance-spot\nwanted: [{{symbol: BTCUSDT, channels: [trade]}}]\n"
@@ -60,10 +62,36 @@ def test_command_given_a_bad_file_leaves_its_reason(
     assert last_words.read_text().startswith(words)
 
 
-def test_backfill_asked_for_says_it_is_to_come() -> None:
-    result = CliRunner().invoke(app, ["backfill"])
-    assert result.exit_code == ExitCode.USAGE
-    assert "Backfill" in result.output
+def test_backfill_of_an_empty_range_names_it(tmp_path: Path, last_words: Path) -> None:
+    text = (
+        "{{venue: binance-spot, start: 2026-11-02T00:00:00Z, end: 2026-11-01T00:00:00Z,"
+        " wanted: [{{symbol: BTCUSDT, channels: [bar-1m]}}], sink: {{dsnEnv: DSN}}}}"
+    )
+    result = CliRunner().invoke(app, ["backfill", "--config", write(tmp_path, text)])
+    assert result.exit_code == ExitCode.CONFIG_INVALID
+    assert "end must be after start" in last_words.read_text()
+
+
+@pytest.mark.parametrize(
+    ("ended", "code"),
+    [
+        pytest.param(True, ExitCode.OK, id="to its end"),
+        pytest.param(False, ExitCode.INTERRUPTED, id="told to stop"),
+    ],
+)
+def test_backfill_tells_by_its_code_whether_it_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended: bool, code: int
+) -> None:
+    async def run_backfill(*_: object) -> BackfillReport:
+        return BackfillReport(ended=ended)
+
+    monkeypatch.setattr("feedplane_feeder.backfill_process.run_backfill", run_backfill)
+    text = (
+        "{{venue: binance-spot, start: 2026-11-01T00:00:00Z, end: 2026-11-02T00:00:00Z,"
+        " wanted: [{{symbol: BTCUSDT, channels: [bar-1m]}}], sink: {{dsnEnv: DSN}}}}"
+    )
+    result = CliRunner().invoke(app, ["backfill", "--config", write(tmp_path, text)])
+    assert result.exit_code == code
 
 
 def test_venues_asked_for_are_listed() -> None:
@@ -74,4 +102,4 @@ def test_venues_asked_for_are_listed() -> None:
 
 def test_config_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidWorkerConfigError, match="cannot be read"):
-        load_config(tmp_path / "absent.yaml")
+        load_config(tmp_path / "absent.yaml", parse_worker_config)

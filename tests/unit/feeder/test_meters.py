@@ -1,6 +1,7 @@
 from msgspec import Raw
 from prometheus_client import CollectorRegistry
 
+from feedplane_api.worker import HealthReport
 from feedplane_feeder.core.tape import Taken
 from feedplane_feeder.meters import SECOND_NS, Meters
 from feedplane_feeder.metrics import Metrics
@@ -75,9 +76,17 @@ def test_lag_is_the_median_of_the_newest() -> None:
 def test_levels_are_set_as_they_stand() -> None:
     made, registry = meters()
     made.gauge(states={"live": 7}, connections=2, weight_used=30, active=True)
-    made.set_healthy(healthy=False)
     assert sample(registry, "coverage_channels", state="live") == 7
     assert sample(registry, "connections") == 2
     assert sample(registry, "request_weight_used") == 30
     assert sample(registry, "active") == 1
+
+
+def test_health_is_told_with_the_reason_in_force() -> None:
+    made, registry = meters()
+    made.set_health(HealthReport(healthy=False, reason="StreamStale"))
     assert sample(registry, "healthy") == 0
+    made.set_health(HealthReport(healthy=True, reason="Healthy"))
+    assert sample(registry, "healthy") == 1
+    assert sample(registry, "health_reason", reason="StreamStale") == 0
+    assert sample(registry, "health_reason", reason="Healthy") == 1

@@ -4,8 +4,8 @@ from prometheus_client import CollectorRegistry
 
 from feedplane_feeder.metrics import Metrics
 
-ALLOWED_LABELS = {"venue", "channel", "cause", "state", "sink", "result"}
-UNIT = re.compile(r"^feedplane_feeder_[a-z_]+$")
+ALLOWED_LABELS = {"venue", "channel", "cause", "state", "sink", "result", "reason", "priority"}
+UNIT = re.compile(r"^feedplane_(feeder|failover)[a-z_]*$")
 
 
 def test_metrics_all_follow_the_naming_rules() -> None:

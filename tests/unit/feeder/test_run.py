@@ -7,6 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from feedplane_api.worker import (
+    CandidateReport,
     Coverage,
     FeederStatus,
     FeedSourceIdentity,
@@ -24,6 +25,7 @@ from feedplane_feeder.log import get_log
 from feedplane_feeder.loop_lag import LoopLag
 from feedplane_feeder.metrics import Metrics
 from feedplane_feeder.run import RELEASE_SECONDS, STOP_SECONDS, Process, RunOptions, build_registry
+from feedplane_feeder.seat import OpenSeat
 from feedplane_feeder.server import Server
 
 pytestmark = pytest.mark.looptime
@@ -78,6 +80,11 @@ class FakeElection:
     def __init__(self, story: list[str]) -> None:
         self.story = story
         self.hangs = False
+        self.peer_healthy = False
+        self.released = False
+
+    def peers(self) -> tuple[CandidateReport, ...]:
+        return (CandidateReport(account="spare", healthy=self.peer_healthy, fresh=True),)
 
     async def run(self) -> None:
         await asyncio.Event().wait()
@@ -85,7 +92,9 @@ class FakeElection:
     async def release(self) -> None:
         if self.hangs:
             await asyncio.Event().wait()
-        self.story.append("released")
+        if not self.released:
+            self.released = True
+            self.story.append("released")
 
 
 class FakeServer:
@@ -103,6 +112,20 @@ class FakeServer:
         self.story.append("closed")
 
 
+class FakeKeeper:
+    """Work beside the tape that notes its end."""
+
+    def __init__(self, story: list[str]) -> None:
+        self.story = story
+
+    async def run(self) -> None:
+        self.story.append("keeps house")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.story.append("left")
+
+
 class Bench:
     """A process of fakes, and what happened to it in order."""
 
@@ -116,6 +139,7 @@ class Bench:
             options=RunOptions(config_path=Path("worker.yaml"), print_line=self.printed.append),
             live=cast("Live", self.live),
             election=cast("LeaseElection", self.election),
+            seat=OpenSeat(),
             server=cast("Server", FakeServer(self.story)),
             loop_lag=LoopLag(Metrics(CollectorRegistry()).event_loop_lag_seconds.labels("v")),
             changes=self._changes(configs),
@@ -139,6 +163,28 @@ async def test_process_told_to_stop_drains_before_it_lets_go() -> None:
     bench = Bench()
     await bench.run()
     assert bench.story == ["listening", "drained", "released", "closed"]
+
+
+async def test_process_ends_what_works_beside_the_tape() -> None:
+    bench = Bench()
+    bench.process.beside = (FakeKeeper(bench.story),)
+    await bench.run()
+    assert bench.story == ["listening", "keeps house", "drained", "left", "released", "closed"]
+
+
+async def test_process_with_a_healthy_peer_hands_over_before_it_drains() -> None:
+    bench = Bench()
+    bench.election.peer_healthy = True
+    await bench.run()
+    assert bench.story == ["listening", "released", "drained", "closed"]
+
+
+async def test_process_whose_handover_hangs_ends_all_the_same() -> None:
+    bench = Bench()
+    bench.election.peer_healthy = bench.election.hangs = True
+    await bench.run(seconds=10)
+    assert bench.story == ["listening", "drained", "closed"]
+    assert asyncio.get_running_loop().time() < 10 + STOP_SECONDS + RELEASE_SECONDS
 
 
 async def test_process_that_cannot_drain_is_cut_off_in_time(

@@ -1,246 +1,28 @@
 """Whole lives of a connection, with a scripted transport and virtual time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
-from prometheus_client import CollectorRegistry
+from support_stage import CONFIG, LIMITS, A, B, FakeSocket, Stage, running
 
-from feedplane_api.worker import ChannelState, SessionConfig, SessionState
-from feedplane_feeder.core.budget import SECOND_NS, WindowBudget
-from feedplane_feeder.core.coverage import Coverage, Reason
-from feedplane_feeder.core.ports import (
-    Channel,
-    ConnectionPlan,
-    Control,
-    ControlKind,
-    Due,
-    Outgoing,
-    Received,
-    Refusal,
-    StreamListener,
-    VenueLimits,
+from feedplane_api.worker import ChannelState, SessionState
+from feedplane_feeder.core.budget import SECOND_NS
+from feedplane_feeder.core.coverage import Reason
+from feedplane_feeder.core.overlap import OVERLAP_SECONDS
+from feedplane_feeder.core.ports import Channel
+from feedplane_feeder.core.standing import Side
+from feedplane_feeder.errors import (
+    CredentialsRefusedError,
+    VenueBannedError,
+    VenueThrottledError,
+    VenueUnavailableError,
 )
-from feedplane_feeder.core.tape import Tape
-from feedplane_feeder.errors import VenueThrottledError, VenueUnavailableError
-from feedplane_feeder.log import get_log
-from feedplane_feeder.meters import Meters
-from feedplane_feeder.metrics import Metrics
-from feedplane_feeder.publisher import Publisher
-from feedplane_feeder.supervisor import OVERLAP_SECONDS, Supervisor, Surroundings
+from feedplane_feeder.supervisor import HANDOVER_SECONDS
 
 pytestmark = pytest.mark.looptime
 
-A = Channel("A", "trade")
-B = Channel("B", "trade")
-LIMITS = VenueLimits(
-    control_messages_per_second=5,
-    streams_per_connection=10,
-    connects_per_five_minutes=300,
-    request_weight_per_minute=100,
-    connection_life_seconds=86_400,
-    ping_timeout_seconds=60,
-)
 CARRIED = OVERLAP_SECONDS + 0.3
-CONFIG = SessionConfig(stale_after_seconds=5, rotate_after_seconds=100_000)
-
-
-class LoopClock:
-    """The event loop's time, which looptime bends."""
-
-    def now_ns(self) -> int:
-        return int(asyncio.get_running_loop().time() * SECOND_NS) + SECOND_NS
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-
-
-class Highest:
-    """Always the longest delay."""
-
-    def uniform(self, a: float, b: float) -> float:
-        return b
-
-
-class FakeSession:
-    """A protocol of words: `ack`, `A`, `B`, `rotate`, `refuse A`."""
-
-    def __init__(self, channels: Sequence[Channel]) -> None:
-        self.channels = set(channels)
-        self.counts = dict.fromkeys(channels, 0)
-        self.resubscribed: list[Channel] = []
-        self._asked = False
-
-    def opened(self, now_ns: int) -> None:
-        self._asked = True
-
-    def receive(self, frames: Sequence[bytes], ts_recv: int) -> Received:
-        received = Received()
-        for word in frames[0].decode().split(","):
-            if word == "ack":
-                received.acknowledged.extend(sorted(self.channels))
-            elif word == "rotate":
-                received.controls.append(Control(kind=ControlKind.ROTATE, reason="Announced"))
-            elif word.startswith("refuse "):
-                channel = Channel(word[7:], "trade")
-                received.refusals.append(
-                    Refusal(channel=channel, reason="VenueRefused", message="no")
-                )
-            else:
-                self.counts[Channel(word, "trade")] += 1
-        return received
-
-    def due(self, now_ns: int) -> Due:
-        asked, self._asked = self._asked, False
-        return Due(outgoing=[Outgoing("subscribe")] if asked else [])
-
-    def want(self, channels: Sequence[Channel]) -> None:
-        self.channels = set(channels)
-        self.counts = {channel: self.counts.get(channel, 0) for channel in channels}
-
-    def resubscribe(self, channel: Channel) -> None:
-        self.resubscribed.append(channel)
-
-    def unsubscribe_all(self) -> None:
-        self.channels = set()
-
-    def frame_counts(self) -> Mapping[Channel, int]:
-        return self.counts
-
-
-class FakeSocket:
-    """A connection the test speaks through."""
-
-    def __init__(self, listener: StreamListener, clock: LoopClock) -> None:
-        self.sent: list[str] = []
-        self.last_read_ns = clock.now_ns()
-        self._listener = listener
-        self._clock = clock
-        self._end: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-
-    @property
-    def is_open(self) -> bool:
-        return not self._end.done()
-
-    def say(self, words: str) -> None:
-        self.last_read_ns = self._clock.now_ns()
-        self._listener.frames_received([words.encode()], self.last_read_ns)
-
-    def end(self, reason: str = "lost") -> None:
-        if self.is_open:
-            self._end.set_result(reason)
-
-    async def run(self) -> str:
-        return await self._end
-
-    def send(self, text: str) -> None:
-        self.sent.append(text)
-
-    def pause_reading(self) -> None:
-        raise AssertionError("no sink is behind here")
-
-    def resume_reading(self) -> None:
-        raise AssertionError("no sink is behind here")
-
-    async def close(self) -> None:
-        self.end("closed by us")
-
-
-class FakeTransport:
-    """Opens sockets, or raises what is scripted next."""
-
-    def __init__(self, clock: LoopClock) -> None:
-        self.sockets: list[FakeSocket] = []
-        self.opened_at: list[float] = []
-        self.errors: list[Exception] = []
-        self._clock = clock
-
-    async def connect(
-        self, url: str, headers: Mapping[str, str], listener: StreamListener
-    ) -> FakeSocket:
-        self.opened_at.append(asyncio.get_running_loop().time())
-        if self.errors:
-            raise self.errors.pop(0)
-        self.sockets.append(FakeSocket(listener, self._clock))
-        return self.sockets[-1]
-
-
-class FakeAdapter:
-    """Only what a supervisor asks for."""
-
-    def __init__(self) -> None:
-        self.sessions: list[FakeSession] = []
-
-    def instrument_id(self, symbol: str) -> str:
-        return f"{symbol}.FAKE"
-
-    def session(self, plan: ConnectionPlan, limits: VenueLimits) -> FakeSession:
-        self.sessions.append(FakeSession(plan.channels))
-        return self.sessions[-1]
-
-
-class Stage:
-    """A supervisor with everything around it."""
-
-    def __init__(self, config: SessionConfig) -> None:
-        self.clock = LoopClock()
-        self.transport = FakeTransport(self.clock)
-        self.adapter = FakeAdapter()
-        self.coverage = Coverage()
-        self.coverage.want([A, B], 0)
-        self.registry = CollectorRegistry()
-        log = get_log("test")
-        self.meters = Meters(Metrics(self.registry), "fake")
-        self.plan = ConnectionPlan(key="stream-0", url="ws://fake", channels=(A, B))
-        shared = Surroundings(
-            adapter=self.adapter,  # type: ignore[arg-type]  # only the part that is used
-            transport=self.transport,
-            publisher=Publisher(Tape("fake"), (), self.meters, log),
-            coverage=self.coverage,
-            connects=WindowBudget(20, 300 * SECOND_NS),
-            clock=self.clock,
-            rng=Highest(),
-            headers={},
-            log=log,
-        )
-        self.supervisor = Supervisor(self.plan, LIMITS, config, shared)
-
-    @property
-    def socket(self) -> FakeSocket:
-        return self.transport.sockets[-1]
-
-    def state(self) -> SessionState:
-        return self.supervisor.state(self.clock.now_ns())
-
-    def reasons(self) -> list[str]:
-        return [covered.reason for _, covered in self.coverage.items()]
-
-    async def until(self, happened: Callable[[], bool], seconds: float = 100.0) -> float:
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        async with asyncio.timeout(seconds):
-            while not happened():  # noqa: ASYNC110 - virtual time costs nothing
-                await asyncio.sleep(0.05 if seconds <= 100 else 0.5)
-        return loop.time() - started
-
-    async def sweep(self, seconds: float, words: str = "") -> None:
-        for _ in range(int(seconds * 2)):
-            await asyncio.sleep(0.5)
-            if words:
-                self.socket.say(words)
-            self.supervisor.sweep(self.clock.now_ns())
-
-
-@asynccontextmanager
-async def running(config: SessionConfig = CONFIG) -> AsyncIterator[Stage]:
-    stage = Stage(config)
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(stage.supervisor.run())
-        yield stage
-        stage.supervisor.stop()
-        await task
 
 
 async def test_connection_goes_through_its_states_to_streaming() -> None:
@@ -272,17 +54,30 @@ async def test_lost_connection_is_opened_again() -> None:
         assert stage.meters.reconnects == 1
 
 
-async def test_refused_connections_are_tried_at_growing_intervals() -> None:
-    stage = Stage(CONFIG)
-    stage.transport.errors = [VenueUnavailableError("ws://fake", "HTTP 503") for _ in range(8)]
+async def waits_until_opened(stage: Stage) -> list[float]:
     async with asyncio.TaskGroup() as group:
         task = group.create_task(stage.supervisor.run())
         await stage.until(lambda: bool(stage.transport.sockets), 1_000)
         stage.supervisor.stop()
         await task
     at = stage.transport.opened_at
-    waits = [round(later - sooner, 2) for sooner, later in zip(at, at[1:], strict=False)]  # noqa: RUF007
-    assert waits == [0.5, 1, 2, 4, 8, 16, 30, 30]
+    return [round(later - sooner, 2) for sooner, later in zip(at, at[1:], strict=False)]  # noqa: RUF007
+
+
+async def test_refused_connections_are_tried_at_growing_intervals() -> None:
+    stage = Stage(CONFIG)
+    stage.transport.errors = [VenueUnavailableError("ws://fake", "HTTP 503") for _ in range(8)]
+    waits = await waits_until_opened(stage)
+    assert waits == [0.5, 1, 2, 4, 4, 4, 4, 4]
+
+
+async def test_few_refusals_are_followed_by_quick_tries() -> None:
+    stage = Stage(CONFIG)
+    stage.shared.connects.limit = 300
+    stage.transport.errors = [VenueUnavailableError("ws://fake", "HTTP 503") for _ in range(40)]
+    waits = await waits_until_opened(stage)
+    assert waits[:6] == [0.5, 1, 2, 2, 2, 2]
+    assert set(waits[30:]) == {4}
 
 
 async def test_throttled_connection_waits_as_told() -> None:
@@ -338,6 +133,22 @@ async def test_announced_end_is_answered_by_rotation() -> None:
         assert stage.meters.rotations == 1
 
 
+async def test_end_announced_to_a_successor_is_answered_by_another_rotation() -> None:
+    async with running() as stage:
+        await stage.until(lambda: bool(stage.transport.sockets))
+        stage.socket.say("ack,A,B")
+        stage.socket.say("rotate")
+        await stage.until(lambda: len(stage.transport.sockets) == 2)
+        successor = stage.socket
+        successor.say("ack,A,B")
+        successor.say("rotate")
+        await stage.until(lambda: len(stage.transport.sockets) == 3, CARRIED)
+        assert successor.is_open
+        stage.socket.say("ack,A,B")
+        await stage.until(lambda: not successor.is_open, CARRIED)
+        assert stage.meters.rotations == 2
+
+
 async def test_successor_that_dies_leaves_the_old_one_in_place() -> None:
     async with running() as stage:
         await stage.until(lambda: bool(stage.transport.sockets))
@@ -379,6 +190,10 @@ async def test_mute_connection_is_replaced_within_the_bound() -> None:
         while len(stage.transport.sockets) == 1:
             await stage.sweep(0.5)
         assert stage.state() is SessionState.STALE
+        # What was held back comes too late: the tape goes on with the new connection.
+        heard = stage.adapter.sessions[0].counts[A]
+        old.say("A")
+        assert stage.adapter.sessions[0].counts[A] == heard
         stage.socket.say("ack,A,B")
         await stage.until(lambda: not old.is_open, 1)
         assert asyncio.get_running_loop().time() - silent_since <= 5 + 2
@@ -427,8 +242,42 @@ async def test_mute_channel_is_subscribed_again_alone() -> None:
     async with running() as stage:
         await stage.until(lambda: bool(stage.transport.sockets))
         stage.socket.say("ack")
-        stage.supervisor.resubscribe(B)
+        stage.silence(B)
+        await stage.sweep(0.5)
         assert stage.adapter.sessions[0].resubscribed == [B]
+
+
+async def test_mute_channel_waits_for_a_connection_that_is_stuck() -> None:
+    async with running() as stage:
+        await stage.until(lambda: bool(stage.transport.sockets))
+        stage.socket.say("ack")
+        (connection,) = stage.supervisor.connections()
+        connection.heard_ns = stage.clock.now_ns()
+        await asyncio.sleep(1)
+        stage.silence(A)
+        stage.silence(B)
+        await stage.sweep(1)
+        assert stage.adapter.sessions[0].resubscribed == []
+        # Its network is back: one channel delivers by itself, the other is truly mute.
+        connection.heard_ns = stage.clock.now_ns()
+        await stage.sweep(0.5, "A")
+        assert stage.adapter.sessions[0].resubscribed == [B]
+
+
+async def test_new_connection_is_not_asked_twice_for_what_was_mute() -> None:
+    async with running() as stage:
+        await stage.until(lambda: bool(stage.transport.sockets))
+        stage.socket.say("ack,A,B")
+        await stage.sweep(10, "A,B")
+        while len(stage.transport.sockets) == 1:
+            await stage.sweep(0.5)
+        stage.silence(A)
+        stage.silence(B)
+        await stage.sweep(0.5)
+        stage.socket.say("ack,B")
+        await stage.sweep(1, "B")
+        assert len(stage.supervisor.connections()) == 1
+        assert [session.resubscribed for session in stage.adapter.sessions] == [[], []]
 
 
 async def test_refused_channel_is_named_and_not_waited_for() -> None:
@@ -452,3 +301,308 @@ async def test_stop_while_waiting_to_reconnect_ends_at_once() -> None:
         stage.supervisor.stop()
         await task
         assert asyncio.get_running_loop().time() < 6
+
+
+async def opened_at(errors: list[Exception], seconds: float) -> list[float]:
+    stage = Stage(CONFIG)
+    stage.transport.errors = errors
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(stage.supervisor.run())
+        await asyncio.sleep(seconds)
+        stage.supervisor.stop()
+        await task
+    return [round(at) for at in stage.transport.opened_at]
+
+
+async def test_refused_login_is_not_hammered() -> None:
+    errors: list[Exception] = [CredentialsRefusedError("ws://fake", "HTTP 401") for _ in range(9)]
+    assert await opened_at(errors, 700) == [0, 15, 45, 105, 225, 465]
+
+
+async def test_ban_is_respected_to_the_second() -> None:
+    stage = Stage(CONFIG)
+    stage.transport.errors = [VenueBannedError("ws://fake", "HTTP 418", 40)]
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(stage.supervisor.run())
+        await asyncio.sleep(39.9)
+        assert len(stage.transport.opened_at) == 1
+        assert stage.standing.banned_until_ns(Side.STREAM) == 41 * SECOND_NS
+        await asyncio.sleep(0.2)
+        assert len(stage.transport.opened_at) == 2
+        assert stage.standing.banned_until_ns(Side.STREAM) == 0
+        stage.supervisor.stop()
+        await task
+
+
+async def test_new_credentials_end_the_wait_after_a_refusal() -> None:
+    stage = Stage(CONFIG)
+    stage.transport.errors = [CredentialsRefusedError("ws://fake", "HTTP 401")]
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(stage.supervisor.run())
+        await asyncio.sleep(5)
+        assert stage.standing.refusal(Side.STREAM) == "HTTP 401"
+        stage.supervisor.renew()
+        await asyncio.sleep(0.1)
+        assert len(stage.transport.sockets) == 1
+        assert stage.standing.refusal(Side.STREAM) is None
+        stage.supervisor.stop()
+        await task
+
+
+async def test_new_credentials_replace_the_connection_new_one_first() -> None:
+    async with running() as stage:
+        await stage.until(lambda: bool(stage.transport.sockets))
+        old = stage.socket
+        old.say("ack,A,B")
+        stage.supervisor.renew()
+        await stage.until(lambda: len(stage.transport.sockets) == 2)
+        assert old.is_open
+        stage.socket.say("ack,A,B")
+        await stage.until(lambda: not old.is_open, CARRIED)
+        assert (stage.meters.rotations, stage.meters.reconnects) == (1, 0)
+
+
+async def test_silence_lasts_over_the_connection_that_replaces_a_mute_one() -> None:
+    async with running() as stage:
+        await stage.until(lambda: bool(stage.transport.sockets))
+        stage.socket.say("ack")
+        await stage.sweep(10, "A,B")
+        while len(stage.transport.sockets) == 1:
+            await stage.sweep(0.5)
+        stage.socket.say("ack")
+        await stage.sweep(1)
+        assert len(stage.supervisor.connections()) == 1
+        assert stage.state() is SessionState.STALE
+        stage.socket.say("A")
+        await stage.sweep(0.5)
+        assert stage.state() is SessionState.STREAMING
+
+
+async def test_silence_of_a_busy_connection_is_told_as_soon_again() -> None:
+    async with running() as stage:
+        await stage.until(lambda: bool(stage.transport.sockets))
+        for _ in range(3):
+            stage.socket.say("ack")
+            await stage.sweep(10, "A,B")
+            waited = 0.0
+            while not stage.supervisor.is_silent(stage.clock.now_ns()):
+                await stage.sweep(0.5)
+                waited += 0.5
+            assert waited <= 5
+            stage.socket.say("ack")
+            await stage.sweep(30)
+
+
+ALONE = replace(LIMITS, sessions_per_account=1)
+
+
+async def test_account_with_one_session_closes_before_it_opens() -> None:
+    async with running(CONFIG.model_copy(update={"rotate_after_seconds": 60}), ALONE) as stage:
+        await stage.until(lambda: bool(stage.transport.sockets))
+        old = stage.socket
+        old.say("ack,A,B")
+        await stage.sweep(50, "A,B")
+        await stage.until(lambda: not old.is_open)
+        assert len(stage.transport.sockets) == 1
+        assert stage.reasons() == [Reason.AWAITING_CONNECTION] * 2
+        await stage.until(lambda: len(stage.transport.sockets) == 2, 1)
+        assert stage.meters.rotations == 1
+
+
+async def test_connection_waits_for_its_seat() -> None:
+    stage = Stage(CONFIG)
+    stage.seat.take()
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(stage.supervisor.run())
+        await asyncio.sleep(60)
+        assert stage.transport.opened_at == []
+        assert "held elsewhere" in stage.supervisor.last_error
+        stage.seat.give()
+        await stage.until(lambda: bool(stage.transport.sockets), 1)
+        stage.supervisor.stop()
+        await task
+
+
+async def test_lost_seat_closes_the_connection_at_once() -> None:
+    async with running() as stage:
+        await stage.until(lambda: bool(stage.transport.sockets))
+        stage.socket.say("ack,A,B")
+        await asyncio.sleep(10)
+        stage.seat.take()
+        await asyncio.sleep(0.01)
+        assert not stage.socket.is_open
+        await asyncio.sleep(60)
+        assert len(stage.transport.sockets) == 1
+        stage.seat.give()
+        await stage.until(lambda: len(stage.transport.sockets) == 2, 1)
+
+
+async def test_stop_while_waiting_for_the_seat_ends_at_once() -> None:
+    stage = Stage(CONFIG)
+    stage.seat.take()
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(stage.supervisor.run())
+        await asyncio.sleep(5)
+        stage.supervisor.stop()
+        await task
+    assert asyncio.get_running_loop().time() < 6
+
+
+async def test_old_connection_is_read_until_what_was_under_way_has_come() -> None:
+    async with running() as stage:
+        await stage.until(lambda: bool(stage.transport.sockets))
+        old = stage.socket
+        old.say("ack,A,B")
+        old.say("rotate")
+        await stage.until(lambda: len(stage.transport.sockets) == 2)
+        stage.socket.say("ack")
+        await asyncio.sleep(OVERLAP_SECONDS - 0.2)
+        assert old.is_open
+        old.say("A,B,B")  # late, and only the old one has it
+        stage.supervisor.sweep(stage.clock.now_ns())
+        assert stage.reasons() == ["", ""]
+        await stage.until(lambda: not old.is_open, CARRIED)
+
+
+async def test_overlap_begins_with_the_last_channel_confirmed() -> None:
+    async with running() as stage:
+        await stage.until(lambda: bool(stage.transport.sockets))
+        old = stage.socket
+        old.say("ack,A,B")
+        old.say("rotate")
+        await stage.until(lambda: len(stage.transport.sockets) == 2)
+        new, session = stage.socket, stage.adapter.sessions[-1]
+        session.channels = {A}
+        new.say("ack")
+        await asyncio.sleep(OVERLAP_SECONDS + 2)
+        assert old.is_open
+        session.channels = {B}
+        new.say("ack")
+        assert OVERLAP_SECONDS <= await stage.until(lambda: not old.is_open) < CARRIED
+
+
+async def test_mute_connection_is_left_without_an_overlap() -> None:
+    async with running() as stage:
+        await stage.until(lambda: bool(stage.transport.sockets))
+        stage.socket.say("ack")
+        await stage.sweep(5, "A,B")
+        old = stage.socket
+        while len(stage.transport.sockets) == 1:
+            await stage.sweep(0.5)
+        stage.socket.say("ack")
+        assert await stage.until(lambda: not old.is_open) < 0.5
+
+
+async def test_successor_that_is_never_confirmed_takes_over_in_the_end() -> None:
+    async with running() as stage:
+        await stage.until(lambda: bool(stage.transport.sockets))
+        old = stage.socket
+        old.say("ack,A,B")
+        old.say("rotate")
+        await stage.until(lambda: len(stage.transport.sockets) == 2)
+        waited = await stage.until(lambda: not old.is_open)
+        assert HANDOVER_SECONDS - 1 <= waited <= HANDOVER_SECONDS + 1
+
+
+async def rotating(stage: Stage) -> tuple[FakeSocket, FakeSocket]:
+    """Return the old socket, which brought quote 1, and the new one that is to replace it."""
+    stage.want_quotes()
+    await stage.until(lambda: bool(stage.transport.sockets))
+    old = stage.socket
+    old.say("ack,quote 1")
+    old.say("rotate")
+    await stage.until(lambda: len(stage.transport.sockets) == 2)
+    return old, stage.socket
+
+
+async def test_old_end_read_behind_the_successors_quotes_is_named() -> None:
+    async with running() as stage:
+        old, new = await rotating(stage)
+        # The venue ended the old one first; quotes 2 to 6 went to nobody.
+        new.say("ack,quote 7")
+        old.end("closed by the venue: 1001")
+        await asyncio.sleep(0.2)
+        new.say("quote 8")
+        assert [(gap.from_ts, gap.to_ts) for gap in stage.take_gaps()] == [(1, 8)]
+        assert len(stage.supervisor.connections()) == 1
+        assert stage.meters.reconnects == 0
+
+
+async def test_old_end_after_a_long_overlap_costs_nothing() -> None:
+    async with running() as stage:
+        old, new = await rotating(stage)
+        new.say("ack,quote 2")
+        stage.adapter.sessions[-1].channels = {B}
+        await asyncio.sleep(1)
+        new.say("ack")
+        await asyncio.sleep(OVERLAP_SECONDS - 0.5)
+        old.say("quote 2")
+        old.end("closed by the venue: 1001")
+        await asyncio.sleep(0.2)
+        new.say("quote 3")
+        assert stage.take_gaps() == []
+
+
+async def test_successor_that_ends_after_the_old_one_leaves_a_named_hole() -> None:
+    async with running() as stage:
+        old, new = await rotating(stage)
+        new.say("ack,quote 2")
+        old.end()
+        for _ in range(9):
+            await asyncio.sleep(0)  # no time passes, so it does not take over yet
+        new.end()
+        await stage.until(lambda: len(stage.transport.sockets) == 3)
+        assert stage.reasons() == [Reason.AWAITING_ACKNOWLEDGEMENT] * 3
+        stage.socket.say("ack,quote 9")
+        assert [gap.to_ts for gap in stage.take_gaps()] == [9]
+
+
+async def test_successors_that_end_at_once_are_not_tried_in_a_storm() -> None:
+    async with running() as stage:
+        old, _ = await rotating(stage)
+        for _ in range(500):
+            await asyncio.sleep(0.1)
+            if stage.socket is not old:
+                stage.socket.end()
+        assert old.is_open
+        assert len(stage.transport.sockets) <= 17
+
+
+async def test_hole_of_an_old_connection_that_was_stuck_is_named() -> None:
+    async with running() as stage:
+        old, new = await rotating(stage)
+        await asyncio.sleep(1)
+        new.say("ack,quote 5")
+        await asyncio.sleep(2)
+        new.say("quote 6")
+        await stage.until(lambda: not old.is_open, CARRIED)
+        new.say("quote 7")
+        assert [(gap.from_ts, gap.to_ts) for gap in stage.take_gaps()] == [(1, 7)]
+
+
+async def test_old_connection_of_a_quiet_market_leaves_no_hole() -> None:
+    async with running() as stage:
+        old, new = await rotating(stage)
+        await asyncio.sleep(1)
+        new.say("ack")
+        await stage.until(lambda: not old.is_open, CARRIED)
+        new.say("quote 2")
+        assert stage.take_gaps() == []
+
+
+class Talkative(FakeSocket):
+    """Brings a quote while it is being closed."""
+
+    async def close(self) -> None:
+        self.say("quote 2")
+        await super().close()
+
+
+async def test_hole_of_an_unconfirmed_channel_outlives_the_old_connection() -> None:
+    async with running() as stage:
+        stage.transport.socket_type = Talkative
+        old, new = await rotating(stage)
+        await stage.until(lambda: not old.is_open)
+        stage.take_gaps()
+        new.say("quote 9")
+        assert [(gap.from_ts, gap.to_ts) for gap in stage.take_gaps()] == [(2, 9)]

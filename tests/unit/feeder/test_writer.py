@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from support_sinks import INSTRUMENT, START_NS, LoopClock, MemorySink, make_trade
 
 from feedplane_api.worker import BufferConfig, FileSinkConfig, PostgresSinkConfig, WorkerConfig
-from feedplane_feeder.core.ports import Batch, Watermark
+from feedplane_feeder.core.ports import Batch, PublisherSession, Takeover, Watermark
 from feedplane_feeder.errors import SinkRefusedError
 from feedplane_feeder.metrics import Metrics
 from feedplane_feeder.records import Gap
@@ -66,6 +67,37 @@ async def test_writer_with_enough_rows_writes_at_once() -> None:
         writer.offer(trades(2, 1))
         await asyncio.sleep(0.001)
         assert sink.trade_ids == [0, 1, 2]
+
+
+async def test_writer_leaves_nothing_behind_that_could_not_go_along() -> None:
+    sink = MemorySink()
+    writer = make_writer(sink)
+    ended = PublisherSession(epoch=1, reason="Failback", started_at=1, ended_at=2)
+    async with running(writer):
+        writer.offer(replace(trades(0, 3), epoch=1))
+        writer.offer(Batch(publishers=(ended,)))
+        await asyncio.sleep(0.5)
+        assert [batch.publishers for batch in sink.batches[-1:]] == [(ended,)]
+
+
+async def test_promotion_on_a_full_queue_loses_nothing_of_what_was_remembered() -> None:
+    sink = MemorySink()
+    writer = make_writer(sink, queue=100)
+    sink.seconds_per_write = 1.0
+    remembered = replace(
+        trades(0, 1_000),
+        epoch=2,
+        replayed=True,
+        takeover=Takeover(at_ns=START_NS, cause="promotion"),
+    )
+    async with running(writer):
+        writer.offer(Batch(publishers=(PublisherSession(epoch=1, reason="r", started_at=1),)))
+        writer.offer(remembered)
+        writer.offer(replace(trades(1_000, 50), epoch=2))
+        assert not writer.full
+        await asyncio.sleep(20)
+        assert sink.trade_ids == list(range(1_050))
+        assert sink.gaps == []
 
 
 async def test_writer_survives_outage_in_order(tmp_path: Path) -> None:

@@ -54,10 +54,17 @@ class Notes(list[EventReason]):
         self.append(note.reason)
 
 
+class Told(list[EventReason]):
+    """Notes what webhooks would be told."""
+
+    def tell(self, resource: Manifest, feed_source: Manifest | None, notes: Any) -> None:
+        self.extend(note.reason for note in notes)
+
+
 def _applier(cluster: FakeCluster, cache: Cache | None = None) -> tuple[Applier, Notes]:
     notes: Any = Notes()
     fake: Any = cluster
-    return Applier(fake, cache or Cache(), notes), notes
+    return Applier(fake, cache or Cache(), notes, Told()), notes  # type: ignore[arg-type]
 
 
 async def test_plan_is_carried_out_children_first() -> None:

@@ -1,7 +1,7 @@
 from typing import Any
 
 from feedplane_api.names import Kind
-from feedplane_operator.cache import Cache, feed_of, parse_all, version_of
+from feedplane_operator.cache import Cache, backfill_of, feed_of, parse_all, version_of
 from feedplane_operator.core.plan import Ref
 
 FEED = ("n", "spot")
@@ -148,3 +148,53 @@ def test_pod_of_an_older_version_changes_nothing() -> None:
     older = {**_pod("x", "2026-11-21T08:00:00Z", resourceVersion="4"), "status": {}}
     assert not cache.put(older)
     assert cache.pods(FEED)["spot-a-0"][0].phase == "Running"
+
+
+def _of_backfill(kind: str, version: int, **fields: Any) -> dict[str, Any]:
+    found = _child(version, kind, **fields)
+    found["metadata"]["labels"]["feedplane.dev/backfill"] = "history"
+    return found
+
+
+def test_child_of_a_backfill_is_none_of_the_feed_source() -> None:
+    cache = Cache()
+    made = _of_backfill("ConfigMap", 1)
+    assert cache.put(made)
+    assert (feed_of(made), backfill_of(made)) == (None, ("n", "history"))
+    assert cache.children(FEED) == {}
+    assert list(cache.owned(("n", "history"))) == [Ref("ConfigMap", "n", "spot-a-0")]
+    assert cache.drop(Ref("ConfigMap", "n", "spot-a-0"))
+    assert cache.owned(("n", "history")) == {}
+
+
+def test_workers_of_jobs_are_counted_while_they_run() -> None:
+    cache, owner = Cache(), ("n", "history")
+    spec = {"completions": 3, "parallelism": 2}
+    cache.put(_of_backfill("Job", 1, spec=spec))
+    assert cache.running_workers() == {owner: 2}
+    cache.put(_of_backfill("Job", 2, spec={**spec, "suspend": True}))
+    assert cache.running_workers() == {}
+    done = {"conditions": [{"type": "Complete", "status": "True"}]}
+    cache.put(_of_backfill("Job", 3, spec=spec))
+    cache.put(_of_backfill("Job", 4, spec=spec, status=done))
+    assert cache.running_workers() == {}
+    assert cache.owned(owner)[Ref("Job", "n", "spot-a-0")]["status"] == done
+
+
+def test_pods_of_a_backfill_stand_apart() -> None:
+    cache, owner = Cache(), ("n", "history")
+    pod = _pod("history-0-x", "2026-11-21T08:00:00Z", resourceVersion="2")
+    pod["metadata"]["labels"]["feedplane.dev/backfill"] = "history"
+    assert cache.put(pod)
+    assert not cache.put(pod)
+    older = {**pod, "metadata": {**pod["metadata"], "resourceVersion": "1"}, "status": {}}
+    assert not cache.put(older)
+    assert cache.pods(FEED) == {}
+    assert [found.name for found in cache.backfill_pods()[owner]] == ["history-0-x"]
+    cache.drop_missing("Pod", "n", set(), 1)
+    assert len(cache.pods_of_backfill(owner)) == 1
+    cache.drop_missing("Pod", "n", set(), 5)
+    assert cache.pods_of_backfill(owner) == ()
+    cache.put(pod)
+    cache.drop_pod(pod)
+    assert cache.pods_of_backfill(owner) == ()

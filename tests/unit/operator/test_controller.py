@@ -60,6 +60,16 @@ async def test_event_asks_for_all_it_matters_to() -> None:
     assert len(queue) == 0
 
 
+async def test_changed_subscription_asks_for_its_feed() -> None:
+    cache, _, controller = _parts()
+    _put(cache, feed_source("spot"))
+    controller.saw(_put(cache, subscription("majors", "spot"), generation=1))
+    controller.saw(_put(cache, subscription("majors", "spot"), generation=2))
+    applied = Applied()
+    await _run(controller, applied, 1)
+    assert set(applied.names) == {"majors", "spot"}
+
+
 async def test_childs_event_asks_for_its_owner() -> None:
     cache, _, controller = _parts()
     _put(cache, feed_source("spot"))

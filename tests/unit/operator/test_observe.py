@@ -1,6 +1,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from support_plans import stored
 from support_resources import JsonDict, feed_source, subscription
 
@@ -90,9 +91,43 @@ def test_account_belongs_to_the_feed_source_that_was_first() -> None:
     _put(cache, feed_source("other", accounts=_account("else")), creationTimestamp=early)
     elsewhere = feed_source("afar", "elsewhere", accounts=_account("login"))
     _put(cache, elsewhere, creationTimestamp=early)
-    assert observer.observe(FEED).account_rivals == {"login": "elder"}
+    assert observer.observe(FEED).account_rivals == {"a": "elder"}
     assert observer.observe(("default", "elder")).account_rivals == {}
     assert observer.observe(("default", "nowhere")).account_rivals == {}
+
+
+@pytest.mark.parametrize(
+    ("spec", "same"),
+    [
+        pytest.param({}, True, id="the same login"),
+        pytest.param({"venue": "binance-usdm"}, False, id="another venue"),
+        pytest.param({"endpoints": {"rest": "https://proxy.example"}}, False, id="another door"),
+        pytest.param(
+            {"endpoints": {"rest": "https://proxy.example"}, "limits": {"sessionsPerAccount": 1}},
+            True,
+            id="another door to one session",
+        ),
+    ],
+)
+def test_accounts_are_the_same_by_venue_login_and_door(spec: Any, same: bool) -> None:
+    cache = Cache()
+    observer = Observer(cache, Defaults())
+    early, late = "2026-11-20T00:00:00Z", "2026-11-21T00:00:00Z"
+    _put(cache, feed_source("elder", accounts=_account("login")), creationTimestamp=early)
+    _put(cache, feed_source("spot", accounts=_account("login"), **spec), creationTimestamp=late)
+    assert observer.observe(FEED).account_rivals == ({"a": "elder"} if same else {})
+
+
+def test_lease_of_an_account_is_no_publisher_lease() -> None:
+    cache = Cache()
+    observer = Observer(cache, Defaults())
+    for name, shard in (("spot-publisher-0", "0"), ("spot-account-a", None)):
+        labels = {"feedplane.dev/feed-source": "spot"}
+        if shard is not None:
+            labels["feedplane.dev/shard"] = shard
+        metadata = {"name": name, "namespace": "default", "labels": labels}
+        cache.put({"kind": "Lease", "metadata": metadata, "spec": {"leaseTransitions": 3}})
+    assert set(observer.observe(FEED).leases) == {"spot-publisher-0"}
 
 
 def test_name_found_taken_is_tried_again_in_time() -> None:
@@ -103,3 +138,25 @@ def test_name_found_taken_is_tried_again_in_time() -> None:
     assert observer.observe(FEED).taken_names == frozenset()
     observer.memory(FEED).taken[ref] = 1e12
     assert observer.observe(FEED).taken_names == {ref}
+
+
+def test_places_in_a_rollout_are_shared_by_all_feed_sources() -> None:
+    observer = Observer(Cache(), Defaults(), rollout_feeders=5)
+    other = ("default", "other")
+    observer.note_replacing(FEED, 2)
+    observer.note_replacing(other, 3)
+    observer.note_replacing(other, 1)
+    assert observer.observe(FEED).rollout_slots == 4
+    assert observer.observe(other).rollout_slots == 3
+    observer.forget(FEED)
+    assert observer.observe(other).rollout_slots == 5
+
+
+def test_what_the_poller_learned_is_passed_on() -> None:
+    observer = Observer(Cache(), Defaults())
+    memory = observer.memory(FEED)
+    memory.conflicts = {0: 2, 1: 3}
+    memory.calendar_missing = True
+    observed = observer.observe(FEED)
+    assert observed.conflicts == {1}
+    assert observed.calendar_missing

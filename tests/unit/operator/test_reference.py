@@ -20,7 +20,7 @@ def test_pages_written_are_up_to_date() -> None:
 
 def test_pages_name_every_event_and_reason() -> None:
     page = reference.render_operator()
-    assert all(f"`{event.value}`" in page for event in LogEvent)
+    assert all(f"| `{event.value}` | {event.sentence} |" in page for event in LogEvent)
     assert all(reason.sentence in page for reason in EventReason)
     assert "feedplane_operator_reconciles_total" in page
     assert "| `FEEDPLANE_FEEDER_IMAGE` | required |" in page

@@ -103,3 +103,27 @@ async def test_forgotten_key_does_not_come_again() -> None:
     await asyncio.sleep(10)
     assert len(queue) == 0
     assert queue.age_seconds() == 0.0
+
+
+async def test_what_can_wait_comes_after_what_cannot() -> None:
+    queue = WorkQueue(patient=frozenset({"Backfill"}))
+    patient = [Key("Backfill", "n", name) for name in "ab"]
+    for key in (*patient, A):
+        queue.add(key)
+    queue.add(patient[0], 5.0)
+    assert len(queue) == 3
+    assert [await queue.take() for _ in range(3)] == [A, *patient]
+    assert queue.age_seconds() == 0.0
+
+
+async def test_age_is_that_of_the_one_that_waits_longest(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("feedplane_operator.workqueue.monotonic_seconds", lambda: now[0])
+    queue = WorkQueue(patient=frozenset({"Backfill"}))
+    queue.add(Key("Backfill", "n", "a"))
+    now[0] = 103.0
+    queue.add(A)
+    now[0] = 105.0
+    assert queue.age_seconds() == 5.0
+    await queue.take()
+    assert queue.age_seconds() == 5.0

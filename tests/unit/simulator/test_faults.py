@@ -125,3 +125,39 @@ def test_fault_of_a_kind_is_found_and_counted() -> None:
 def test_fault_with_an_unknown_field_is_refused() -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.json.decode(b'{"kind":"mute","stream":"x"}', type=Fault)
+
+
+def frozen_turns(fault: Fault, target: Somebody, turns: int) -> list[bool]:
+    book = FaultBook(7)
+    book.add(fault, 0.0)
+    return [book.freezes(target, turn * fault.delay_seconds + 0.01) for turn in range(turns)]
+
+
+def test_lossy_line_stands_still_for_its_share_of_turns() -> None:
+    fault = Fault(kind=FaultKind.LOSS, probability=0.5, delay_seconds=2.0)
+    turns = frozen_turns(fault, Somebody(), 1_000)
+    assert 450 < sum(turns) < 550
+    assert turns == frozen_turns(fault, Somebody(), 1_000)
+    assert turns != frozen_turns(fault, Somebody(number=2), 1_000)
+
+
+def test_black_hole_spares_others_and_ends_with_its_time() -> None:
+    book = FaultBook(7)
+    book.add(Fault(kind=FaultKind.BLACKHOLE, client="key-a", seconds=5), 0.0)
+    assert book.freezes(Somebody(), 4.9)
+    assert not book.freezes(Somebody(names=("key-b",)), 4.9)
+    assert not book.freezes(Somebody(), 5.0)
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "left"),
+    [
+        (Fault(kind=FaultKind.BAN, seconds=30), 418, 20.0),
+        (Fault(kind=FaultKind.BAN, seconds=30, status=429), 429, 20.0),
+        (Fault(kind=FaultKind.BAN, retry_after_seconds=7), 418, 7.0),
+        (Fault(kind=FaultKind.REFUSE), 429, 5.0),
+    ],
+)
+def test_refusal_says_its_status_and_when_it_ends(fault: Fault, status: int, left: float) -> None:
+    active = FaultBook(7).add(fault, 100.0)
+    assert (active.fault.answer_status, active.left_seconds(110.0)) == (status, left)

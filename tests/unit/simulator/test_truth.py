@@ -73,3 +73,34 @@ def test_lazy_accounts_are_settled_before_reading() -> None:
     truth.before_read.append(lambda: channel.record_span(10, 19, 10, 1))
     [row] = truth.summarize()
     assert (row["emitted"]["count"], row["emitted"]["last"]) == (10, 19)
+
+
+def test_deliveries_are_runs_of_ids_by_account() -> None:
+    truth = build_truth(3)
+    windows = {}
+    for number, account in ((1, "a"), (2, "b")):
+        opened = DeliveredStream(number, "btcusdt@aggTrade", 1003, None, account=account)
+        windows[account] = truth.subscribed(Market.SPOT, "aggTrade", "BTCUSDT", opened)
+    for sequence in range(4, 11):
+        truth.record(Market.SPOT, event(sequence), 1000 + sequence)
+        windows["b"].sent(sequence, 1000 + sequence)
+        if sequence == 7:
+            windows["a"].withhold(sequence)
+        else:
+            windows["a"].sent(sequence, 1000 + sequence)
+    told = truth.deliveries(KEY, with_ids=True)
+    [of_a], [of_b] = told["a"], told["b"]
+    assert of_a["ids"] == [4, 5, 6, 8, 9, 10]
+    assert of_a["spans"] == [
+        {"first": 4, "last": 6, "firstTime": 1004, "lastTime": 1006, "count": 3},
+        {"first": 8, "last": 10, "firstTime": 1008, "lastTime": 1010, "count": 3},
+    ]
+    assert [span["count"] for span in of_b["spans"]] == [7]
+    assert truth.deliveries(KEY, "c") == {}
+
+
+def test_connection_that_was_sent_nothing_has_no_runs() -> None:
+    truth = build_truth(3)
+    opened = DeliveredStream(1, "btcusdt@aggTrade", 1003, None, account="a")
+    window = truth.subscribed(Market.SPOT, "aggTrade", "BTCUSDT", opened)
+    assert truth.spans(KEY, window) == []

@@ -7,6 +7,7 @@ from feedplane_api.worker import Limits
 from feedplane_feeder.adapters import binance_spot, binance_usdm
 from feedplane_feeder.adapters.binance_session import (
     ANSWER_WITHIN_NS,
+    GONE_AFTER_NS,
     STREAMS_PER_MESSAGE,
     WINDOW_NS,
     BinanceSession,
@@ -77,9 +78,14 @@ def test_many_channels_go_out_in_batches_within_the_limit() -> None:
     made = session(*channels)
     due = made.due(0)
     assert len(due.outgoing) == 3  # five a second, two kept for pongs
-    assert due.again_ns == WINDOW_NS
-    assert made.due(WINDOW_NS - 1).outgoing == []
-    assert len(made.due(WINDOW_NS).outgoing) == 2
+    assert due.again_ns == ANSWER_WITHIN_NS
+    # What a bad network holds back may reach the venue all at once.
+    assert made.due(WINDOW_NS).outgoing == []
+    answer(made, 1)
+    assert len(made.due(WINDOW_NS).outgoing) == 1
+    answer(made, 2)
+    answer(made, 3)
+    assert len(made.due(WINDOW_NS).outgoing) == 1
 
 
 def test_tightest_limit_still_sends() -> None:
@@ -103,32 +109,83 @@ def test_wanted_difference_goes_out_and_the_rest_stays() -> None:
 def test_resubscription_is_for_one_channel_alone() -> None:
     made = session(TRADE, QUOTE)
     sent(made)
+    answer(made, 1)
+    made.resubscribe(QUOTE)
     made.resubscribe(QUOTE)
     made.resubscribe(BOOK)
-    assert [(each["method"], each["params"]) for each in sent(made)] == [
-        ("UNSUBSCRIBE", ["btcusdt@bookTicker"]),
-        ("SUBSCRIBE", ["btcusdt@bookTicker"]),
-    ]
+    (message,) = sent(made)
+    assert (message["method"], message["params"]) == ("UNSUBSCRIBE", ["btcusdt@bookTicker"])
+    received = answer(made, 2)
+    # What came between is on no line, and the tape is told so.
+    assert list(received.interrupted) == [QUOTE]
+    assert received.answered
+    (message,) = sent(made)
+    assert (message["method"], message["params"]) == ("SUBSCRIBE", ["btcusdt@bookTicker"])
+    made.resubscribe(QUOTE)
+    assert sent(made) == []
+    assert answer(made, 3).acknowledged == [QUOTE]
 
 
-def test_unanswered_request_is_asked_again() -> None:
+def test_channel_that_came_back_while_waiting_is_left_alone() -> None:
+    made = session(TRADE, QUOTE)
+    sent(made)
+    answer(made, 1)
+    made.resubscribe(TRADE)
+    made.resubscribe(QUOTE)
+    made.receive([GOOD], 1)
+    assert [message["params"] for message in sent(made)] == [["btcusdt@bookTicker"]]
+    made.resubscribe(TRADE)
+    assert [message["params"] for message in sent(made)] == [["btcusdt@aggTrade"]]
+
+
+def test_resubscription_of_what_is_not_wanted_any_more_ends_there() -> None:
+    made = session(TRADE, QUOTE)
+    sent(made)
+    answer(made, 1)
+    made.resubscribe(QUOTE)
+    sent(made)
+    made.want([TRADE])
+    sent(made)
+    assert answer(made, 2).interrupted == {}
+    assert sent(made) == []
+
+
+def test_unanswered_request_is_never_subscribed_twice() -> None:
     made = session(TRADE)
     assert made.due(0).outgoing
     assert made.due(1).again_ns == ANSWER_WITHIN_NS
     (message,) = sent(made, ANSWER_WITHIN_NS)
-    assert message["id"] == 2
+    assert (message["method"], message["id"]) == ("UNSUBSCRIBE", 2)
     assert answer(made, 1).acknowledged == []
-    assert answer(made, 2).acknowledged == [TRADE]
+    assert sent(made, 2 * ANSWER_WITHIN_NS)[0]["method"] == "UNSUBSCRIBE"
+    answer(made, 3)
+    (message,) = sent(made, 2 * ANSWER_WITHIN_NS + WINDOW_NS)
+    assert message["method"] == "SUBSCRIBE"
+    assert answer(made, 4).acknowledged == [TRADE]
+
+
+def test_requests_asked_again_stay_within_what_the_venue_takes() -> None:
+    channels = [Channel(f"S{number}", "trade") for number in range(5 * STREAMS_PER_MESSAGE)]
+    made = session(*channels)
+    assert len(sent(made)) == 3
+    # All three may still be on their way, and come together with what is sent now.
+    assert sent(made, ANSWER_WITHIN_NS) == []
+    answer(made, 1)
+    assert len(sent(made, ANSWER_WITHIN_NS)) == 1
+    assert len(sent(made, GONE_AFTER_NS)) == 2
 
 
 def test_unanswered_request_for_what_is_not_meant_any_more_is_dropped() -> None:
     made = session(TRADE, QUOTE)
     sent(made)
+    answer(made, 1)
     made.want([TRADE])
-    sent(made)
+    (gone,) = sent(made)
     made.want([TRADE, QUOTE])
-    messages = sent(made, 2 * SECOND) + sent(made, 3 * ANSWER_WITHIN_NS)
-    assert [each["method"] for each in messages] == ["SUBSCRIBE", "SUBSCRIBE", "SUBSCRIBE"]
+    messages = [gone, *sent(made, 2 * SECOND)]
+    answer(made, 3)
+    messages += sent(made, 3 * ANSWER_WITHIN_NS)
+    assert [each["method"] for each in messages] == ["UNSUBSCRIBE", "SUBSCRIBE"]
 
 
 def test_refused_batch_is_halved_until_the_culprit_stands_alone() -> None:
@@ -221,3 +278,25 @@ def test_streams_of_the_derivatives_market_are_split_by_prefix() -> None:
 def test_bar_streams_keep_the_case_of_their_interval(name: str) -> None:
     (message,) = sent(session(Channel("BTCUSDT", name)))
     assert message["params"] == [f"btcusdt@kline_{name[4:]}"]
+
+
+def test_unusable_frame_of_a_stream_leaves_only_its_channel_in_doubt() -> None:
+    made = session(TRADE, QUOTE, BOOK)
+    received = made.receive([GOOD, GOOD.replace(b'"a":1', b'"a":"x"')], 7)
+    assert len(received.records) == 1
+    assert received.unreadable == {TRADE: "BTCUSDT.BINANCE-SPOT"}
+    assert [(each.channel, each.ts_recv) for each in received.quarantined] == [("trade", 7)]
+
+
+def test_frame_that_names_no_stream_leaves_all_channels_in_doubt() -> None:
+    made = session(TRADE, QUOTE, BOOK)
+    received = made.receive([GOOD[: len(GOOD) // 8]], 7)
+    assert set(received.unreadable) == {TRADE, QUOTE, BOOK}
+    assert [each.channel for each in received.quarantined] == [""]
+
+
+def test_frame_of_a_stream_no_longer_wanted_leaves_nothing_in_doubt() -> None:
+    made = session(TRADE, QUOTE)
+    made.want([QUOTE])
+    received = made.receive([GOOD], 7)
+    assert (received.records, received.unreadable, received.quarantined) == ([], {}, [])

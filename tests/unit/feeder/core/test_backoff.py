@@ -31,6 +31,14 @@ def test_backoff_after_each_failure_doubles_to_its_cap() -> None:
     assert delays == [0.5, 1.0, 2.0, 3.0, 3.0]
 
 
+def test_backoff_with_a_lower_cap_for_once_keeps_its_own() -> None:
+    backoff = Backoff(initial_seconds=0.5, cap_seconds=3.0)
+    for _ in range(5):
+        backoff.lost(0)
+    caps = (2.0, 9.0, None)
+    assert [backoff.delay_seconds(Highest(), cap) for cap in caps] == [2.0, 3.0, 3.0]
+
+
 def test_backoff_with_full_jitter_may_wait_nothing() -> None:
     backoff = Backoff()
     backoff.lost(0)

@@ -1,9 +1,18 @@
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+from feedplane_api.market_hours import MarketHours, TradingHours
 from feedplane_api.worker import ChannelState
-from feedplane_feeder.core.coverage import RESUBSCRIBE_CAP_NS, Coverage, Covered, Reason
+from feedplane_feeder.core.coverage import (
+    NEW_NS,
+    RESUBSCRIBE_CAP_NS,
+    Coverage,
+    Covered,
+    Reason,
+)
 from feedplane_feeder.core.ports import Channel
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SECOND = 1_000_000_000
 LIMIT = 5 * SECOND
 TRADE = Channel("BTCUSDT", "trade")
@@ -125,6 +134,22 @@ def test_excluded_channel_stays_out_until_it_is_included() -> None:
     assert covered(coverage).since_ns == 4
 
 
+def test_channel_is_new_until_it_delivers_or_its_time_is_over() -> None:
+    coverage = Coverage()
+    coverage.want([TRADE], 5)
+    assert [coverage.count_new(at) for at in (5, 4 + NEW_NS, 5 + NEW_NS)] == [1, 1, 0]
+    coverage.requested(TRADE, 6)
+    coverage.acknowledged(TRADE, 7)
+    assert coverage.count_new(8) == 1
+    coverage.delivered(TRADE, 1, 9)
+    assert coverage.count_new(9) == 0
+    coverage.disconnected(TRADE, 10)
+    assert coverage.count_new(10) == 0
+    coverage.exclude(TRADE, ChannelState.RETIRED, Reason.NOT_TRADING, 11)
+    coverage.include(TRADE, NEW_NS)
+    assert [coverage.count_new(at) for at in (NEW_NS, 2 * NEW_NS)] == [1, 0]
+
+
 def test_acknowledgement_of_a_mute_channel_leaves_it_named() -> None:
     coverage = streaming()
     coverage.disconnected(TRADE, 11 * SECOND)
@@ -151,3 +176,64 @@ def test_channel_without_new_frames_stays_as_it_is() -> None:
     coverage.want([TRADE], 0)
     coverage.delivered(TRADE, 0, 1)
     assert covered(coverage).state is ChannelState.PENDING
+
+
+def opened(coverage: Coverage, *spans: tuple[int, int]) -> None:
+    # Minutes since the epoch, as the times of these tests are.
+    openings = tuple(
+        f"{EPOCH + timedelta(minutes=start):%Y-%m-%dT%H:%MZ}"
+        f"/{EPOCH + timedelta(minutes=end):%Y-%m-%dT%H:%MZ}"
+        for start, end in spans
+    )
+    coverage.sessions.adopt(
+        MarketHours(
+            since=EPOCH, until=EPOCH + timedelta(days=7), lines=(TradingHours(openings=openings),)
+        )
+    )
+
+
+def test_nothing_is_mute_while_its_market_is_closed() -> None:
+    coverage = streaming((TRADE, QUOTE))
+    opened(coverage, (0, 1), (60, 120))
+    for second in range(61, 3_600, 7):
+        assert coverage.sweep(second * SECOND, LIMIT).stale == []
+    # The silence begins with the open, and the hour before it is not learned.
+    coverage.delivered(QUOTE, 1, 3_601 * SECOND)
+    assert coverage.sweep(3_602 * SECOND, LIMIT).stale == []
+    assert coverage.sweep(3_604 * SECOND, LIMIT).stale == []
+    assert coverage.sweep(3_605 * SECOND, LIMIT).stale == [TRADE]
+    assert coverage.sweep(3_606 * SECOND, LIMIT).stale == [QUOTE]
+
+
+def test_channel_that_is_stale_rests_when_its_market_closes() -> None:
+    coverage = streaming()
+    opened(coverage, (0, 1), (60, 120))
+    assert coverage.is_market_open(50 * SECOND)
+    assert coverage.sweep(50 * SECOND, LIMIT).stale == [TRADE]
+    assert covered(coverage).state is ChannelState.STALE
+    assert coverage.sweep(60 * SECOND, LIMIT).resubscribe == []
+    assert covered(coverage).state is None
+    assert not coverage.is_market_open(60 * SECOND)
+
+
+def test_channel_acknowledged_while_closed_is_live_until_it_is_missed() -> None:
+    coverage = Coverage()
+    opened(coverage, (60, 120))
+    assert coverage.is_market_open(0)  # nothing is wanted
+    coverage.want([TRADE], 0)
+    coverage.requested(TRADE, 0)
+    coverage.acknowledged(TRADE, 0)
+    coverage.sweep(SECOND, LIMIT)
+    assert covered(coverage).state is None
+    assert coverage.sweep(3_604 * SECOND, LIMIT).stale == []
+    assert coverage.sweep(3_605 * SECOND, LIMIT).stale == [TRADE]
+    assert covered(coverage).reason == Reason.NEVER_DELIVERED
+
+
+def test_frames_outside_the_hours_teach_nothing() -> None:
+    coverage = streaming()
+    opened(coverage, (0, 1), (60, 120))
+    coverage.delivered(TRADE, 1, 3_000 * SECOND)
+    coverage.delivered(TRADE, 1, 3_601 * SECOND)
+    assert coverage.sweep(3_605 * SECOND, LIMIT).stale == []
+    assert coverage.sweep(3_606 * SECOND, LIMIT).stale == [TRADE]

@@ -80,3 +80,14 @@ def test_pulse_of_a_random_stream_raises_hardly_a_false_alarm(mean_seconds: floa
         now += gap
         pulse.beat(1, int(now * SECOND))
     assert alarms <= 4
+
+
+@pytest.mark.parametrize(
+    ("gap_seconds", "dense"), [(0.1, True), (0.4, True), (0.6, False), (3.0, False)]
+)
+def test_pulse_is_dense_by_its_longest_silence(gap_seconds: float, dense: bool) -> None:
+    pulse = Pulse(0)
+    assert not pulse.is_dense(5 * SECOND)
+    for beat in range(1, 20):
+        pulse.beat(1, int(beat * gap_seconds * SECOND))
+    assert pulse.is_dense(5 * SECOND) is dense

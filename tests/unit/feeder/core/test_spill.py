@@ -1,19 +1,31 @@
 """Spill frames survive any tear; losses keep exact names."""
 
+from dataclasses import replace
+
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support_sinks import INSTRUMENT, START_NS, make_bar, make_delta, make_quote, make_trade
+from support_sinks import (
+    INSTRUMENT,
+    START_NS,
+    make_bar,
+    make_delta,
+    make_quote,
+    make_snapshot,
+    make_trade,
+)
 
-from feedplane_feeder.core.ports import Batch, PublisherSession
+from feedplane_feeder.core.ports import Batch, PublisherSession, Takeover
 from feedplane_feeder.core.spill import (
     Losses,
     decode_payload,
     encode_frame,
     join_batches,
+    joinable,
     whole_frames,
 )
-from feedplane_feeder.records import BookDelta, Gap, Metric, Quarantined
+from feedplane_feeder.records import BookDelta, Gap, Metric, Quarantined, Snapshot
 
 METRIC = Metric(INSTRUMENT, "funding", START_NS, START_NS, "0.00010000")
 FULL = Batch(
@@ -25,6 +37,7 @@ FULL = Batch(
         make_delta(1, 2, previous=0),
         make_delta(2, 2, snapshot=True),
         METRIC,
+        make_snapshot(3),
     ],
     gaps=[Gap(INSTRUMENT, "trade", "sequence", START_NS, 5, 6)],
     quarantined=[Quarantined(START_NS, "venue", "trade", INSTRUMENT, "CrossedQuote", "raw")],
@@ -32,13 +45,21 @@ FULL = Batch(
 )
 
 
+HOLDS_RAW = (BookDelta, Snapshot)
+
+
 def comparable(batch: Batch) -> list[str]:
     # Raw compares by identity, so books are compared by what they print.
-    shown = [repr(record) for record in batch.records if not isinstance(record, BookDelta)]
+    shown = [repr(record) for record in batch.records if not isinstance(record, HOLDS_RAW)]
     shown += [
         f"{record.first_id} {record.last_id} {bytes(record.bids)!r} {record.snapshot}"
         for record in batch.records
         if isinstance(record, BookDelta)
+    ]
+    shown += [
+        f"{record.fingerprint} {record.last_price} {record.turnover} {bytes(record.bids)!r}"
+        for record in batch.records
+        if isinstance(record, Snapshot)
     ]
     return [*shown, repr(batch.gaps), repr(batch.quarantined), repr(list(batch.publishers))]
 
@@ -82,6 +103,44 @@ def test_join_batches_keeps_order_and_marks_replays() -> None:
     assert join_batches([first], replayed=True).replayed
 
 
+def test_spill_frame_keeps_how_a_batch_was_offered() -> None:
+    takeover = Takeover(at_ns=5, cause="promotion", behind={"X.Y": 7})
+    batch = Batch(gaps=FULL.gaps, epoch=3, contested=True, takeover=takeover)
+    frame = encode_frame(batch)
+    (payload, _) = next(whole_frames(frame))
+    assert decode_payload(payload).takeover == takeover
+    assert (decode_payload(payload).epoch, decode_payload(payload).contested) == (3, True)
+
+
+def test_spill_frame_of_an_older_version_still_reads() -> None:
+    old = msgspec.msgpack.encode([[] for _ in range(8)])
+    assert decode_payload(old) == Batch(records=[], gaps=[], quarantined=[], publishers=[])
+
+
+@pytest.mark.parametrize(
+    ("epochs", "count"), [((), 0), ((1,), 1), ((1, 1, 2), 2), ((0, 1), 1)], ids=str
+)
+def test_batches_of_one_epoch_may_become_one(epochs: tuple[int, ...], count: int) -> None:
+    assert joinable([Batch(epoch=epoch) for epoch in epochs]) == count
+
+
+def test_batch_of_a_promotion_begins_anew() -> None:
+    takeover = Takeover(at_ns=5, cause="promotion")
+    first, second = Batch(epoch=1, takeover=takeover), Batch(epoch=1)
+    assert joinable([first, second]) == 2
+    assert joinable([second, first]) == 1
+    assert join_batches([first, second]).takeover == takeover
+    assert join_batches([first, second]).epoch == 1
+
+
+def test_spill_frame_of_a_release_without_snapshots_is_read() -> None:
+    payload = encode_frame(FULL)[8:]
+    document = msgspec.msgpack.decode(payload)
+    for older in (document[:5] + document[6:], document[:5] + document[6:-1]):
+        batch = decode_payload(msgspec.msgpack.encode(older))
+        assert comparable(batch) == comparable(replace(FULL, records=FULL.records[:-1]))
+
+
 def test_losses_name_exact_ends_per_channel() -> None:
     losses = Losses()
     assert not losses
@@ -99,9 +158,10 @@ def test_losses_name_exact_ends_per_channel() -> None:
         "bar-1m": (None, None, bar_open, make_bar(4).ts_open, "spill"),
         "book": (1, 2, None, None, "spill"),
         "metric": (None, None, START_NS, START_NS, "spill"),
+        "snapshot": (None, None, START_NS + 1_500_000_000, START_NS + 1_500_000_000, "spill"),
     }
     assert batch.publishers == tuple(FULL.publishers)
-    assert losses.lost_count == 11
+    assert losses.lost_count == 12
     assert not losses
 
 
@@ -137,3 +197,14 @@ def test_losses_put_back_keep_their_names() -> None:
     (gap,) = losses.take(START_NS).gaps
     assert (gap.from_id, gap.to_id) == (3, 5)
     assert losses.lost_count == 3
+
+
+def test_losses_keep_a_promotion() -> None:
+    losses = Losses()
+    takeover = Takeover(at_ns=START_NS, cause="promotion", behind={INSTRUMENT: 4})
+    losses.add(Batch(records=[make_trade(3)], epoch=7, takeover=takeover))
+    losses.add(Batch(records=[make_trade(4)], epoch=7))
+    batch = losses.take(START_NS)
+    assert (batch.takeover, batch.epoch) == (takeover, 7)
+    losses.add(Batch(records=[make_trade(5)], epoch=7))
+    assert losses.take(START_NS).takeover is None

@@ -186,6 +186,26 @@ def test_quotes_after_a_disconnect_leave_a_gap_in_time() -> None:
     assert [(gap.cause, gap.from_ts, gap.to_ts) for gap in taken.gaps] == [("disconnect", 100, 900)]
 
 
+def test_doubt_about_quotes_may_begin_before_newer_ones() -> None:
+    tape = Tape("venue")
+    tape.take([quote(5, ts_event=100), quote(8, ts_event=900)], 1)
+    tape.interrupt(QUOTE, ID, GapCause.DISCONNECT, 2, since_ts=100)
+    assert tape.span(ID, "quote") == (100, 100)
+    (gap,) = tape.take([quote(9, ts_event=950)], 3).gaps
+    assert (gap.from_ts, gap.to_ts) == (100, 950)
+    assert tape.span(ID, "quote") == (950, 950)
+    assert tape.spans(ID, "quote") == ((100, 100), (950, 950))
+
+
+def test_few_spans_before_an_interruption_are_remembered() -> None:
+    tape = Tape("venue")
+    assert tape.spans(ID, "quote") == ()
+    for number in range(1, 8):
+        tape.take([quote(number, ts_event=number)], number)
+        tape.interrupt(QUOTE, ID, GapCause.DISCONNECT, number)
+    assert tape.spans(ID, "quote") == ((3, 3), (4, 4), (5, 5), (6, 6), (7, 7))
+
+
 def test_first_quotes_ever_leave_no_gap() -> None:
     tape = Tape("venue")
     tape.take([quote(5)], 1)
@@ -207,8 +227,6 @@ def test_quotes_unreadable_at_the_end_are_named_on_closing() -> None:
 
 def test_quotes_interrupted_before_the_first_leave_no_gap() -> None:
     tape = Tape("venue")
-    tape.take([quote(5)], 1)
-    tape._quotes[ID].last = -1
     tape.interrupt(QUOTE, ID, GapCause.DISCONNECT, 2)
     assert tape.take([quote(8)], 3).gaps == []
 
@@ -398,3 +416,20 @@ def test_unreadable_last_quote_is_named_on_closing() -> None:
     tape.interrupt(QUOTE, ID, GapCause.MALFORMED, 2)
     (gap,) = tape.sweep(900, closing=True).gaps
     assert (gap.cause, gap.from_ts, gap.to_ts) == ("malformed", 100, 900)
+
+
+def test_missing_bar_of_a_venue_without_empty_ones_is_no_gap() -> None:
+    tape = Tape("venue", dense_bars=False)
+    assert tape.take([bar(1, 5, final=True), bar(4, 5, final=True)], 5).gaps == []
+    tape.interrupt(BAR, ID, GapCause.DISCONNECT, 6)
+    (gap,) = tape.take([bar(7, 5, final=True)], 7).gaps
+    assert (gap.from_ts, gap.to_ts, gap.cause) == (5 * MINUTE, 6 * MINUTE, "disconnect")
+
+
+def test_bar_read_with_an_unreadable_frame_ends_no_doubt() -> None:
+    tape = Tape("venue", dense_bars=False)
+    tape.take([bar(1, 5, final=True)], 5)
+    tape.interrupt(BAR, ID, GapCause.MALFORMED, 6)
+    assert tape.take([bar(2, 5, final=True)], 6).gaps == []
+    (gap,) = tape.take([bar(5, 5, final=True)], 7).gaps
+    assert (gap.from_ts, gap.to_ts, gap.cause) == (3 * MINUTE, 4 * MINUTE, "malformed")

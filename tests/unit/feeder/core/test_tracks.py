@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feedplane_feeder.core.sequence import GRACE_NS, Place
-from feedplane_feeder.core.tracks import SEQUENCE, SLOW, NumberedTrack, QuoteTrack, Track
+from feedplane_feeder.core.tracks import SEQUENCE, SLOW, NumberedTrack, QuoteTrack
 from feedplane_feeder.records import GapCause, Trade
 
 MALFORMED = GapCause.MALFORMED.value
@@ -80,7 +80,7 @@ def test_full_state_before_any_delta_waits() -> None:
 
 
 def test_interruption_without_cost_leaves_no_cause() -> None:
-    track = Track()
+    track = NumberedTrack()
     track.interrupt("disconnect", 5)
     track.clear_cause()
     assert track.cause == "disconnect"
@@ -128,6 +128,19 @@ def test_quote_track_second_interruption_keeps_where_doubt_began() -> None:
     track.ts_event = 60
     track.interrupt(DISCONNECT, 70)
     assert (track.stood_at, track.cause, track.since) == (50, DISCONNECT, 70)
+
+
+def test_quote_track_doubt_may_begin_before_what_came_meanwhile() -> None:
+    track = QuoteTrack()
+    track.ts_event = 90
+    track.interrupt(DISCONNECT, 100, since_ts=50)
+    assert track.stood_at == 50
+    track.interrupt(DISCONNECT, 110, since_ts=20)
+    assert track.stood_at == 50  # an earlier doubt goes on
+    later = QuoteTrack()
+    later.ts_event = 90
+    later.interrupt(DISCONNECT, 100, since_ts=95)
+    assert later.stood_at == 90
 
 
 def test_holes_of_one_read_share_its_cause() -> None:

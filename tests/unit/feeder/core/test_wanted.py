@@ -1,3 +1,7 @@
+from dataclasses import replace
+
+import pytest
+
 from feedplane_api.worker import (
     ChannelState,
     FileSinkConfig,
@@ -7,8 +11,15 @@ from feedplane_api.worker import (
     WorkerConfig,
 )
 from feedplane_feeder.core.coverage import Reason
-from feedplane_feeder.core.ports import Capabilities, Channel, TransportKind, VenueLimits
-from feedplane_feeder.core.wanted import build_should_list, tighten
+from feedplane_feeder.core.instrument_list import InstrumentList
+from feedplane_feeder.core.ports import (
+    Capabilities,
+    Channel,
+    ConnectionPlan,
+    TransportKind,
+    VenueLimits,
+)
+from feedplane_feeder.core.wanted import build_should_list, seat_plans, tighten
 
 LIMITS = VenueLimits(
     control_messages_per_second=5,
@@ -44,6 +55,17 @@ def test_named_symbols_before_the_list_are_taken_on_trust() -> None:
     should = build_should_list(config(wanted=wanted, selectors=selectors), CAPABILITIES, None)
     assert should.channels == {Channel("ANY", "trade")}
     assert should.excluded == {}
+
+
+def test_names_beside_a_partial_list_are_taken_on_trust() -> None:
+    partial = replace(CAPABILITIES, instruments=InstrumentList(complete=False))
+    wanted = tuple(Wanted(symbol=name, channels=("trade",)) for name in ("OTHER", "OLDUSDT"))
+    selectors = (Selector(include=("*",), channels=("trade",)),)
+    should = build_should_list(config(wanted=wanted, selectors=selectors), partial, LISTED)
+    assert {channel.symbol for channel in should.channels} == {"OTHER", "BTCUSDT", "ETHUSDT"}
+    assert should.excluded == {
+        Channel("OLDUSDT", "trade"): (ChannelState.RETIRED, Reason.NOT_TRADING)
+    }
 
 
 def test_symbols_not_listed_or_not_trading_retire_with_the_reason() -> None:
@@ -83,3 +105,36 @@ def test_limits_are_tightened_and_never_loosened() -> None:
     assert limits.streams_per_connection == 1_024
     assert limits.connects_per_five_minutes == 300
     assert limits.connection_life_seconds == 86_400
+
+
+@pytest.mark.parametrize(
+    ("venue", "asked", "left"),
+    [(None, None, None), (None, 1, 1), (2, None, 2), (2, 5, 2), (2, 1, 1)],
+)
+def test_sessions_of_an_account_are_the_fewest_of_both(
+    venue: int | None, asked: int | None, left: int | None
+) -> None:
+    limits = tighten(
+        replace(LIMITS, sessions_per_account=venue), Limits(sessions_per_account=asked)
+    )
+    assert limits.sessions_per_account == left
+
+
+PLANS = tuple(
+    ConnectionPlan(
+        key=key, url="ws://x", channels=tuple(Channel(symbol, "trade") for symbol in symbols)
+    )
+    for key, symbols in (("a", "X"), ("b", "YZ"), ("c", "V"))
+)
+
+
+@pytest.mark.parametrize(
+    ("sessions", "keys", "left"),
+    [(None, "abc", ""), (3, "abc", ""), (2, "ab", "V"), (1, "b", "XV")],
+)
+def test_plans_beyond_the_sessions_find_no_place(
+    sessions: int | None, keys: str, left: str
+) -> None:
+    kept, unseated = seat_plans(PLANS, replace(LIMITS, sessions_per_account=sessions))
+    assert [plan.key for plan in kept] == list(keys)
+    assert [channel.symbol for channel in unseated] == list(left)

@@ -4,7 +4,15 @@ import json
 from pathlib import Path
 
 import pytest
-from support_sinks import INSTRUMENT, START_NS, make_bar, make_delta, make_quote, make_trade
+from support_sinks import (
+    INSTRUMENT,
+    START_NS,
+    make_bar,
+    make_delta,
+    make_quote,
+    make_snapshot,
+    make_trade,
+)
 
 from feedplane_api.worker import FileSinkConfig
 from feedplane_feeder.core.ports import Batch, Watermark, Written
@@ -34,14 +42,15 @@ async def test_file_sink_writes_one_file_per_channel(tmp_path: Path) -> None:
             make_bar(0),
             make_delta(1, 2),
             Metric(INSTRUMENT, "funding", START_NS, START_NS, "1"),
+            make_snapshot(1),
         ],
         gaps=[Gap(INSTRUMENT, "trade", "restart", START_NS, 1, 2)],
         quarantined=[Quarantined(START_NS, "v", "trade", INSTRUMENT, "NegativeSize", "raw")],
     )
-    assert await sink.write(batch) == Written(new=5, quarantined=1)
+    assert await sink.write(batch) == Written(new=6, quarantined=1)
     await sink.close()
     names = sorted(path.name for path in (tmp_path / "tape").iterdir())
-    channels = ("bar-1m", "book", "gap", "metric", "quarantine", "quote", "trade")
+    channels = ("bar-1m", "book", "gap", "metric", "quarantine", "quote", "snapshot", "trade")
     assert names == [f"{channel}-{DAY}.jsonl" for channel in channels]
     (trade,) = lines(tmp_path / "tape" / f"trade-{DAY}.jsonl")
     assert (trade["price"], trade["size"]) == ("0.35130000", "6195.00000000")

@@ -5,7 +5,15 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support_sinks import INSTRUMENT, START_NS, make_bar, make_delta, make_quote, make_trade
+from support_sinks import (
+    INSTRUMENT,
+    START_NS,
+    make_bar,
+    make_delta,
+    make_quote,
+    make_snapshot,
+    make_trade,
+)
 
 from feedplane_feeder.records import Metric
 from feedplane_feeder.sinks.postgres_encode import RowEncoder, encode_text, microseconds
@@ -15,11 +23,12 @@ from feedplane_feeder.sinks.postgres_schema import (
     BOOK_DELTAS,
     METRICS,
     QUOTES,
+    SNAPSHOTS,
     TRADES,
     Table,
 )
 
-TYPES = {"bigint": ">q", "timestamptz": ">q", "boolean": ">?"}
+TYPES = {"bigint": ">q", "timestamptz": ">q", "boolean": ">?", "date": ">i"}
 
 
 def read_rows(table: Table, data: bytes) -> list[dict[str, object]]:
@@ -114,6 +123,13 @@ def test_encode_book_deltas_keeps_levels_as_printed(previous: int | None) -> Non
     assert row["asks"] == b"[]"
     assert (row["first_id"], row["last_id"], row["previous_last_id"]) == (4, 9, previous)
     assert row["snapshot"] is (previous is None)
+
+
+def test_encode_snapshots_leaves_open_what_is_open() -> None:
+    (row,) = read_rows(SNAPSHOTS, RowEncoder().snapshots([make_snapshot(3)]))
+    assert (row["volume"], row["last_price"], row["open"]) == (3, number("3101.5"), None)
+    assert row["trading_day"] == 9413
+    assert (row["bids"], row["asks"]) == (b'[["3099","7"]]', b"[]")
 
 
 def test_encode_metrics_gives_back_every_column() -> None:

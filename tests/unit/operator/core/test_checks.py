@@ -1,7 +1,13 @@
 from support_plans import children_of, parse_feed, running_pod
 
 from feedplane_api.conditions import Reason
-from feedplane_operator.core.checks import check_feed_source, check_names, check_pods, is_owned
+from feedplane_operator.core.checks import (
+    check_feed_source,
+    check_names,
+    check_pods,
+    check_sessions,
+    is_owned,
+)
 from feedplane_operator.core.observed import Observed
 from feedplane_operator.core.plan import Ref, ref_of
 
@@ -25,10 +31,16 @@ def test_account_of_an_older_feed_source_is_refused_by_its_path() -> None:
     feed = parse_feed(
         accounts=[{"name": "a"}, {"name": "b", "credentialsSecretRef": {"name": "login"}}]
     )
-    refusal = check_feed_source(feed, Observed(account_rivals={"login": "elder"}))
+    refusal = check_feed_source(feed, Observed(account_rivals={"b": "elder"}))
     assert refusal is not None
     assert refusal[0] is Reason.ACCOUNT_IN_USE
     assert refusal[1].startswith("spec.accounts[1].credentialsSecretRef: FeedSource elder")
+
+
+def test_calendar_nobody_knows_is_refused_by_its_path() -> None:
+    feed = parse_feed(session={"calendar": "XXXX"})
+    refusal = check_feed_source(feed, Observed(calendar_missing=True))
+    assert refusal == (Reason.INVALID_SPEC, "spec.session.calendar: no such calendar: XXXX")
 
 
 def test_child_of_another_owner_is_a_conflict() -> None:
@@ -66,3 +78,26 @@ def test_pod_that_fails_by_itself_blames_no_spec() -> None:
 def test_object_without_controller_is_owned_by_nobody() -> None:
     assert not is_owned({"metadata": {"ownerReferences": [{"uid": "uid-1"}]}}, "uid-1")
     assert not is_owned({"metadata": {}}, "uid-1")
+
+
+def test_single_session_feeds_one_shard_only() -> None:
+    feed = parse_feed(limits={"sessionsPerAccount": 1}, sharding={"maxInstrumentsPerShard": 1})
+    assert check_sessions(feed, 1) is None
+    assert check_sessions(parse_feed(), 2) is None
+    refusal = check_sessions(feed, 2)
+    assert refusal is not None
+    assert refusal[0] is Reason.INVALID_SPEC
+    assert refusal[1].startswith("spec.limits.sessionsPerAccount: ")
+
+
+def test_single_session_is_not_shared_by_two_accounts() -> None:
+    login = {"credentialsSecretRef": {"name": "login"}}
+    accounts = [
+        {"name": "a", **login},
+        {"name": "b", **login, "endpoints": {"rest": "https://other.example"}},
+        {"name": "c"},
+    ]
+    refusal = check_sessions(parse_feed(accounts=accounts, limits={"sessionsPerAccount": 1}), 1)
+    assert refusal is not None
+    assert refusal[0] is Reason.ACCOUNT_IN_USE
+    assert refusal[1].startswith("spec.accounts[1].credentialsSecretRef: ")

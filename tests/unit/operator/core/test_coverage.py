@@ -2,7 +2,7 @@ from support_plans import parse_subscription
 from support_resources import feeder_status, mute, subscription
 
 from feedplane_api.conditions import Reason
-from feedplane_api.worker import ChannelState
+from feedplane_api.worker import ChannelState, HealthReport
 from feedplane_operator.core.coverage import AWAITING_FEEDER, ShardView, judge_pairs
 from feedplane_operator.core.wanted import expand_subscription
 
@@ -61,3 +61,12 @@ def test_feeder_not_asked_or_behind_leaves_all_undecided() -> None:
 def test_shard_that_carries_none_of_it_does_not_matter() -> None:
     shards = {0: ShardView(reports=(feeder_status(),)), 1: ShardView(unasked=True)}
     assert not judge_pairs(WANTED, EXPANSION, BOTH, shards).undecided
+
+
+def test_channels_that_wait_for_their_market_say_nothing() -> None:
+    waiting = mute("B").model_copy(update={"state": ChannelState.PENDING})
+    closed = HealthReport(healthy=True, reason="MarketClosed")
+    resting = {0: ShardView(reports=(feeder_status(problems=(waiting,), health=closed),))}
+    assert judge_pairs(WANTED, EXPANSION, BOTH, resting).undecided
+    whole = {0: ShardView(reports=(feeder_status(health=closed),))}
+    assert not judge_pairs(WANTED, EXPANSION, BOTH, whole).undecided

@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feedplane_operator.core.diff import ANNOTATION_APPLIED_HASH, find_difference, stamp
@@ -76,6 +76,7 @@ def test_live_object_that_differs_is_told_by_path(desired: Any, live: Any, path:
     assert find_difference(desired, live) == path
 
 
+@settings(deadline=None)
 @given(DOCUMENTS)
 def test_any_document_equals_itself(document: Any) -> None:
     assert find_difference(document, document) is None

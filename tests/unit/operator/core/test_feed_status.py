@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from support_plans import (
     NOW,
+    accounts_of,
     held_lease,
     parse_subscription,
     report_of,
@@ -16,8 +17,9 @@ from support_resources import JsonDict, feed_source, subscription
 
 from feedplane_api.conditions import ConditionType, Reason, find_condition
 from feedplane_api.feed_source import FeedSource, FeedSourceStatus
-from feedplane_api.worker import Coverage, SessionState, SinkReport
-from feedplane_operator.core.feed_status import note_feed_turns, observe_status, refuse_status
+from feedplane_api.worker import Coverage, HealthReport, SessionState, SinkReport
+from feedplane_operator.core.feed_events import note_feed_turns
+from feedplane_operator.core.feed_status import observe_status, refuse_status
 from feedplane_operator.core.observed import FeederView, Observed
 from feedplane_operator.core.workers import plan_should
 from feedplane_operator.events import EventReason
@@ -36,7 +38,8 @@ def _status(
     feed = FeedSource.parse(resource)
     if before is not None:
         feed = feed.model_copy(update={"status": before})
-    return observe_status(feed, observed, plan_should(feed, observed), None, NOW)
+    accounts = accounts_of(feed, observed)
+    return observe_status(feed, observed, plan_should(feed, observed), accounts, NOW)
 
 
 def _said(status: FeedSourceStatus) -> dict[str, tuple[str, str]]:
@@ -84,7 +87,7 @@ def test_cold_standby_could_not_take_over_now() -> None:
     said = next(entry for entry in status.conditions if entry.type == "Redundant")
     assert (said.reason, said.message) == (
         "StandbyNotReady",
-        "the standbys are stopped in mode Cold",
+        "account b: The account's feeders are stopped.",
     )
     assert status.accounts[1].reason == "Stopped"
 
@@ -173,7 +176,7 @@ def test_change_of_hands_is_counted_once() -> None:
     again = _status(resource, moved, after)
     assert again.failover == after.failover
     reasons = [note.reason for note in note_feed_turns(before, after)]
-    assert reasons == [EventReason.ACTIVE_CHANGED]
+    assert reasons == [EventReason.FAILOVER_STARTED, EventReason.FAILOVER_COMPLETED]
 
 
 def test_gap_between_holders_is_no_failover() -> None:
@@ -235,7 +238,8 @@ def test_refusal_by_a_pod_stands_beside_the_rest() -> None:
     feed = FeedSource.parse(resource)
     observed = _running(resource)
     refusal = (Reason.UNKNOWN_VENUE, "no atlantis")
-    status = observe_status(feed, observed, plan_should(feed, observed), refusal, NOW)
+    should, accounts = plan_should(feed, observed), accounts_of(feed, observed)
+    status = observe_status(feed, observed, should, accounts, NOW, refusal=refusal)
     assert _said(status)["Accepted"] == ("False", "UnknownVenue")
 
 
@@ -249,3 +253,34 @@ def test_reports_count_the_instruments_of_an_account() -> None:
         pods={worker.name: (running_pod(worker.name),)},
     )
     assert _status(resource, observed).accounts[0].instruments == 2
+
+
+def test_two_publishers_degrade_the_feed() -> None:
+    resource = _resource(accounts=TWO)
+    said = _said(_status(resource, replace(_running(resource), conflicts=frozenset({1}))))
+    assert said["Degraded"] == ("True", "LeaseConflict")
+    assert said["Ready"] == ("True", "AllLive")
+
+
+def test_standby_in_maintenance_makes_no_feed_redundant() -> None:
+    resource = _resource(accounts=[{"name": "a"}, {"name": "b", "state": "Maintenance"}])
+    status = _status(resource, _running(resource))
+    said = next(entry for entry in status.conditions if entry.type == "Redundant")
+    assert said.status.value == "False"
+    assert said.message == "account b: A person took the account out of service."
+
+
+def test_feed_whose_market_is_closed_is_ready_without_a_session() -> None:
+    resource = _resource(accounts=TWO)
+    closed = {
+        "session": SessionState.DISCONNECTED,
+        "health": HealthReport(healthy=True, reason="MarketClosed"),
+        "coverage": Coverage(wanted=2, live=0),
+    }
+    said = _said(_status(resource, _running(resource, **closed)))
+    assert said["Ready"] == said["Streaming"] == ("True", "MarketClosed")
+    assert said["Redundant"] == ("True", "StandbyReady")
+    assert said["Degraded"] == ("False", "NotDegraded")
+    # The same is a fault once the market is open.
+    away = closed | {"health": HealthReport(healthy=False, reason="SessionLost")}
+    assert _said(_status(resource, _running(resource, **away)))["Streaming"][0] == "False"

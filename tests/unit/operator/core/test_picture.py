@@ -11,6 +11,7 @@ from feedplane_api.worker import Coverage, HealthReport, SessionState
 from feedplane_operator.core.observed import FeederView, Observed
 from feedplane_operator.core.picture import find_active, find_trouble, picture_accounts
 
+REFUSED = HealthReport(healthy=False, reason="AccountBanned")
 POD = (running_pod("spot-a-0"),)
 
 
@@ -61,6 +62,15 @@ def test_lease_nobody_holds_makes_nobody_active(changes: dict[str, Any]) -> None
             id="not up yet",
         ),
         pytest.param(
+            POD, FeederView(error="Refused", early=True), Reason.STARTING, id="asked too early"
+        ),
+        pytest.param(
+            POD,
+            FeederView(report=feeder_status(pod="spot-a-0-former")),
+            Reason.STARTING,
+            id="the pod before answered last",
+        ),
+        pytest.param(
             (running_pod("x", ready=False, waiting_reason="ErrImagePull"),),
             FeederView(),
             Reason.FEEDER_NOT_RUNNING,
@@ -80,7 +90,9 @@ def test_feeder_that_does_not_answer_has_a_cause(
     ("changes", "reason"),
     [
         pytest.param(
-            {"banned_until_time": NOW + timedelta(minutes=1)}, Reason.ACCOUNT_BANNED, id="banned"
+            {"banned_until_time": NOW + timedelta(minutes=1), "health": REFUSED},
+            Reason.ACCOUNT_BANNED,
+            id="banned",
         ),
         pytest.param({"session": SessionState.DISCONNECTED}, Reason.SESSION_LOST, id="lost"),
         pytest.param({"session": SessionState.SUBSCRIBING}, Reason.STARTING, id="subscribing"),
@@ -116,8 +128,8 @@ def test_feeder_that_answers_badly_has_a_cause(changes: dict[str, Any], reason: 
             id="nothing wanted of it",
         ),
         pytest.param(
-            FeederView(report=feeder_status(banned_until_time=NOW - timedelta(seconds=1))),
-            id="ban is over",
+            FeederView(report=feeder_status(banned_until_time=NOW + timedelta(minutes=1))),
+            id="a ban that does not touch the stream",
         ),
     ],
 )
@@ -139,10 +151,17 @@ def test_account_is_as_good_as_its_worst_shard() -> None:
     assert not account.unasked
 
 
-def test_cold_standby_is_not_meant_to_run() -> None:
-    feed = parse_feed(accounts=[{"name": "a"}, {"name": "b"}], failover={"mode": "Cold"})
-    accounts = picture_accounts(feed, Observed(), (0,), NOW)
-    assert [account.running for account in accounts] == [True, False]
+def test_standby_that_need_not_stream_is_as_good_as_it_says() -> None:
+    feed = parse_feed(accounts=[{"name": "a"}, {"name": "b"}], failover={"mode": "Warm"})
+    resting = FeederView(report=feeder_status(session=SessionState.DISCONNECTED))
+    observed = Observed(
+        pods={"spot-a-0": POD, "spot-b-0": POD},
+        feeders={"spot-a-0": resting, "spot-b-0": resting},
+        leases={"spot-publisher-0": held_lease("a")},
+    )
+    active, standby = picture_accounts(feed, observed, (0,), NOW)
+    assert (active.holds, active.streams, active.verdict) == (True, False, None)
+    assert (standby.holds, standby.streams) == (False, True)
 
 
 def test_account_whose_pod_runs_unasked_is_undecided() -> None:

@@ -207,3 +207,10 @@ def test_name_taken_makes_no_child_at_all() -> None:
     assert plan.status is not None
     assert condition({"status": plan.status}, "Accepted")["reason"] == "NameConflict"
     assert condition({"status": plan.status}, "Ready")["reason"] == "NotAccepted"
+
+
+def test_refusal_that_another_object_can_end_is_looked_at_again_soon() -> None:
+    login = [{"name": "a", "credentialsSecretRef": {"name": "login"}}]
+    resource = stored(feed_source("spot", accounts=login))
+    plan = reconcile_feed_source(resource, replace(OBSERVED, account_rivals={"a": "elder"}), NOW)
+    assert plan.requeue_after_seconds == 5.0

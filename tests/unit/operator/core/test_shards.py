@@ -1,6 +1,6 @@
 from collections import Counter
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feedplane_operator.core.shards import assign_shards
@@ -9,6 +9,7 @@ SYMBOLS = st.sets(st.text("ABCDEF", min_size=1, max_size=4), max_size=40)
 CAPS = st.integers(1, 12)
 
 
+@settings(deadline=None)
 @given(SYMBOLS, CAPS)
 def test_assignment_keeps_every_symbol_within_the_cap(symbols: set[str], cap: int) -> None:
     assigned = assign_shards(symbols, {}, cap)
@@ -16,6 +17,7 @@ def test_assignment_keeps_every_symbol_within_the_cap(symbols: set[str], cap: in
     assert all(count <= cap for count in Counter(assigned.values()).values())
 
 
+@settings(deadline=None)
 @given(SYMBOLS, SYMBOLS, CAPS)
 def test_assignment_moves_nothing_when_symbols_come_and_go(
     before: set[str], change: set[str], cap: int
@@ -25,12 +27,14 @@ def test_assignment_moves_nothing_when_symbols_come_and_go(
     assert all(second[symbol] == first[symbol] for symbol in before & second.keys())
 
 
+@settings(deadline=None)
 @given(SYMBOLS, CAPS)
 def test_assignment_made_twice_is_the_same(symbols: set[str], cap: int) -> None:
     first = assign_shards(symbols, {}, cap)
     assert assign_shards(symbols, first, cap) == first
 
 
+@settings(deadline=None)
 @given(SYMBOLS, CAPS)
 def test_lower_cap_moves_the_surplus_alone(symbols: set[str], cap: int) -> None:
     first = assign_shards(symbols, {}, cap + 3)

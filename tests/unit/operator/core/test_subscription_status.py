@@ -188,6 +188,16 @@ def test_coverage_that_is_lost_is_an_event() -> None:
     good, bad = _observe(LIVE), _observe(_missing(ChannelState.STALE), before=_observe(LIVE))
     assert [n.reason for n in note_subscription_turns(good, bad)] == [EventReason.COVERAGE_LOST]
     assert note_subscription_turns(SubscriptionStatus(), good) == ()
+    back = [note.reason for note in note_subscription_turns(bad, good)]
+    assert back == [EventReason.COVERAGE_REGAINED]
+
+
+def test_gaps_are_told_when_they_open_and_close() -> None:
+    whole = _observe(LIVE, Gaps())
+    torn = _observe(LIVE, Gaps(open=1), before=whole)
+    assert [n.reason for n in note_subscription_turns(whole, torn)] == [EventReason.GAPS_OPENED]
+    healed = _observe(LIVE, Gaps(filled=1), before=torn)
+    assert [n.reason for n in note_subscription_turns(torn, healed)] == [EventReason.GAPS_CLOSED]
 
 
 def test_refused_subscription_keeps_what_was_said() -> None:

@@ -59,3 +59,16 @@ def test_previous_list_is_kept_and_added_to() -> None:
     kept = keep_previous(now, before)
     assert kept["A"].channels == ("quote", "trade")
     assert kept["B"].channels == ("book",)
+
+
+def test_gaps_are_left_to_a_person_where_nobody_has_them_filled() -> None:
+    manual = parse_subscription(subscription("s", "f", channels=["book", "trade"], repair="Manual"))
+    automatic = parse_subscription(subscription("t", "f", channels=["quote", "trade"]))
+    merged = merge_wanted(
+        [(entry, expand_subscription(entry, None, ())) for entry in (manual, automatic)]
+    )
+    assert merged["BTCUSDT"].channels == ("book", "quote", "trade")
+    assert merged["BTCUSDT"].manual_repair == ("book",)
+    alone = merge_wanted([(manual, expand_subscription(manual, None, ()))])
+    assert alone["BTCUSDT"].manual_repair == ("book", "trade")
+    assert keep_previous(alone, merged)["BTCUSDT"].manual_repair == ("book",)

@@ -15,10 +15,13 @@ def _policy(defaults: Defaults | None = None, **spec: Any) -> Any:
 def test_policy_refuses_whatever_it_does_not_name() -> None:
     policy = _policy()
     assert policy["policyTypes"] == ["Egress", "Ingress"]
-    assert policy["podSelector"]["matchLabels"] == {
-        "app.kubernetes.io/component": "feeder",
-        "feedplane.dev/feed-source": "spot",
-    }
+    assert policy["podSelector"]["matchLabels"] == {"feedplane.dev/feed-source": "spot"}
+
+
+def test_policy_is_for_feeders_and_backfill_workers() -> None:
+    (rule,) = _policy()["podSelector"]["matchExpressions"]
+    assert (rule["key"], rule["operator"]) == ("app.kubernetes.io/component", "In")
+    assert rule["values"] == ["backfill", "feeder"]
 
 
 def test_policy_lets_operator_and_scrapers_in_on_one_port() -> None:

@@ -11,8 +11,14 @@ def test_role_names_exactly_two_objects() -> None:
         (["configmaps"], ["spot-a-0"]),
         (["leases"], ["spot-publisher-0"]),
     ]
-    verbs = {verb for rule in rules for verb in rule["verbs"]}
-    assert verbs == {"get", "list", "watch", "update", "patch"}
+    assert [rule["verbs"] for rule in rules] == [["list", "watch"], ["get", "update", "patch"]]
+
+
+def test_single_session_adds_the_lease_of_the_own_account_alone() -> None:
+    accounts = [{"name": "a"}, {"name": "b"}]
+    feed = parse_feed(accounts=accounts, limits={"sessionsPerAccount": 1})
+    rules = children_of(feed, Observed())["Role/spot-b-0"]["rules"]
+    assert rules[1]["resourceNames"] == ["spot-publisher-0", "spot-account-b"]
 
 
 def test_role_is_bound_to_the_feeders_account_alone() -> None:
