@@ -14,7 +14,7 @@ from feedplane_api.feed_source import FeedSource
 from feedplane_api.subscription import Subscription
 from feedplane_cluster import versions
 from feedplane_cluster.errors import CommandError
-from feedplane_operator.rights import ELECTION_RIGHTS, RIGHTS
+from feedplane_operator.rights import ELECTION_RIGHTS, NOTIFICATION_RIGHT, RIGHTS
 
 Manifest = dict[str, Any]
 Render = Callable[..., list[Manifest]]
@@ -146,6 +146,22 @@ def test_operator_rights_have_no_wildcard_secret_or_exec(render: Render) -> None
     for rule in operator_rules(render(), "ClusterRole"):
         words = {*rule["apiGroups"], *rule["resources"], *rule["verbs"]}
         assert not words & {"*", "secrets", "pods/exec", "escalate", "bind", "impersonate"}, rule
+
+
+def test_secrets_of_webhooks_may_be_read_by_their_names_alone(render: Render) -> None:
+    manifests = render('notifications.secretNames=["hook"]', "notifications.ports=[8443]")
+    rules = [r for r in operator_rules(manifests, "ClusterRole") if "secrets" in r["resources"]]
+    assert [(rule["resourceNames"], rule["verbs"]) for rule in rules] == [(["hook"], ["get"])]
+    assert NOTIFICATION_RIGHT.verbs == ("get",)
+    policy = named(manifests, "NetworkPolicy", "feedplane-operator")
+    assert {"port": 8443, "protocol": "TCP"} in policy["spec"]["egress"][-1]["ports"]
+    assert "8443" not in str(named(render(), "NetworkPolicy", "feedplane-operator"))
+
+
+def test_operator_is_told_how_many_feeders_to_replace(render: Render) -> None:
+    environment = operator_env(render("feeders.rollout.feeders=3"))
+    assert environment["FEEDPLANE_ROLLOUT_FEEDERS"] == "3"
+    assert environment["FEEDPLANE_ROLLOUT_DEADLINE_SECONDS"] == "180"
 
 
 def test_leader_role_names_the_lease_the_operator_is_told(render: Render) -> None:

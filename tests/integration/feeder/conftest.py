@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
+from support_sinks import MemorySink
 
 from feedplane_api.worker import (
     ChannelProblem,
@@ -27,6 +28,7 @@ from feedplane_feeder.live import Live, Outside
 from feedplane_feeder.metrics import Metrics
 from feedplane_feeder.records import BookDelta, Gap, Quarantined, Record
 from feedplane_feeder.registry import find_adapter
+from feedplane_feeder.settlement import Settlement
 from feedplane_feeder.transport import Engine, build_transport
 from feedplane_simulator.config import Market, SimulatorConfig
 from feedplane_simulator.faults import Fault
@@ -44,6 +46,9 @@ class ListWriter:
     quarantined: list[Quarantined] = field(default_factory=list)
     batches: list[Batch] = field(default_factory=list)
     on_gap: Callable[[Gap], None] | None = None
+    on_resync: Callable[[str], None] | None = None
+    last_failover_milliseconds: int | None = None
+    settlement: Settlement = field(default_factory=lambda: Settlement(MemorySink()))
     full: bool = False
 
     def offer(self, batch: Batch) -> None:
@@ -58,6 +63,9 @@ class ListWriter:
 
     async def run(self) -> None:
         await asyncio.Event().wait()
+
+    async def flush(self, timeout_seconds: float) -> bool:
+        return timeout_seconds > 0
 
     async def drain(self, timeout_seconds: float) -> bool:
         return timeout_seconds > 0
@@ -138,6 +146,7 @@ def run(engine: Engine) -> Run:
         wanted: Sequence[Wanted],
         session: SessionConfig | None = None,
         before: Callable[[Simulator], Awaitable[object]] | None = None,
+        settings: dict[str, Any] | None = None,
         **simulated: Any,
     ) -> AsyncIterator[Rig]:
         async with Simulator(SimulatorConfig(**simulated)) as simulator:
@@ -148,6 +157,7 @@ def run(engine: Engine) -> Run:
                 wanted=tuple(wanted),
                 session=session or SessionConfig(stale_after_seconds=2),
                 sinks=(FileSinkConfig(path="-"),),
+                **(settings or {}),
             )
             if before is not None:
                 await before(simulator)

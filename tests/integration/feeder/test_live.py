@@ -41,6 +41,7 @@ async def test_what_the_venue_emits_arrives_digit_for_digit(run: Any, venue: str
         await rig.until(rig.all_live)
         await rig.until(lambda: rig.book_in_step("BTCUSDT"))
         await asyncio.sleep(1)
+        await rig.until(lambda: rig.live.status().ready)
         status = rig.live.status()
         rig.stop.set()
         await rig.until(lambda: not rig.simulator.connections())
@@ -250,7 +251,7 @@ async def test_delisted_instrument_retires_with_the_reason(run: Any) -> None:
         await rig.until(lambda: [p.state for p in rig.problems()] == [ChannelState.RETIRED])
         (problem,) = rig.problems()
         assert (problem.symbol, problem.reason) == ("BNBUSDT", "NotTrading")
-        assert rig.live.status().ready
+        await rig.until(lambda: rig.live.status().ready)
         await rig.inject(kind=FaultKind.LIST, symbol="BNBUSDT")
         rig.live.reconfigure(rig.config)
         await rig.until(rig.all_live)

@@ -5,42 +5,50 @@ from http import HTTPStatus
 from urllib.error import HTTPError
 
 import pytest
-from support_feeder_cluster import LEASE, Line, Place
+from support_feeder_cluster import LEASE, SEAT_LEASE, Line, Place
 
-from feedplane_api.worker import AccountIdentity, ElectionConfig
+from feedplane_api.worker import ElectionConfig, FailoverPolicy, HealthReport
 from feedplane_feeder.clock import SystemClock
 from feedplane_feeder.cluster import ClusterApi
 from feedplane_feeder.core.ports import Demoted, Promoted
 from feedplane_feeder.election import LeaseElection
+from feedplane_feeder.lease_object import LeaseContext
 from feedplane_feeder.log import get_log
+from feedplane_feeder.seat import LeaseSeat
 
 # Real servers on a busy machine take their time.
 pytestmark = pytest.mark.timeout(120)
 
 
-def build(place: Place, api: ClusterApi, account: str = "main", pod: str = "p1") -> LeaseElection:
-    return LeaseElection(
-        ElectionConfig(
-            namespace=place.namespace,
-            lease_name=LEASE,
-            lease_duration_seconds=3,
-            renew_deadline_seconds=2,
-            retry_period_seconds=1,
-        ),
-        AccountIdentity(name=account, preference=0 if account == "main" else 1),
-        pod,
-        api=api,
-        clock=SystemClock(),
-        log=get_log("election"),
+PAIR = FailoverPolicy(accounts=("main", "spare"))
+HEALTHY = HealthReport(healthy=True, reason="Healthy")
+REFUSED = HealthReport(healthy=False, reason="CredentialsRefused", definitive=True)
+
+
+def election_config(place: Place) -> ElectionConfig:
+    return ElectionConfig(
+        namespace=place.namespace,
+        lease_name=LEASE,
+        lease_duration_seconds=3,
+        renew_deadline_seconds=2,
+        retry_period_seconds=1,
     )
+
+
+def context(place: Place, api: ClusterApi, pod: str) -> LeaseContext:
+    return LeaseContext(api=api, clock=SystemClock(), log=get_log("election"), pod=pod)
 
 
 @asynccontextmanager
 async def running(
-    place: Place, account: str = "main", pod: str = "p1"
+    place: Place,
+    account: str = "main",
+    pod: str = "p1",
+    policy: FailoverPolicy = FailoverPolicy(),  # noqa: B008 - frozen
 ) -> AsyncIterator[tuple[LeaseElection, list[Promoted | Demoted]]]:
     api = ClusterApi(place.address)
-    election = build(place, api, account, pod)
+    election = LeaseElection(election_config(place), account, policy, context(place, api, pod))
+    election.judge(HEALTHY)
     seen: list[Promoted | Demoted] = []
 
     async def collect() -> None:
@@ -95,18 +103,98 @@ async def test_lease_of_a_killed_pod_passes_to_its_successor_at_once(place: Plac
     assert lease["metadata"]["annotations"]["feedplane.dev/reason"] == "Shutdown"
 
 
-async def test_watcher_reports_the_holder_and_never_writes(place: Place) -> None:
+async def test_standby_announces_itself_and_reports_the_holder(place: Place) -> None:
     async with (
-        running(place) as (_, taken),
-        running(place, "spare", "p9") as (watcher, events),
+        running(place, policy=PAIR) as (main, _),
+        running(place, "spare", "p9", PAIR) as (spare, events),
     ):
-        await until(lambda: taken and watcher.report().holder == "main")
-        report = watcher.report()
+        await until(lambda: spare.report().holder == "main" and main.peers())
+        report = spare.report()
         assert (report.active, report.epoch, report.reason) == (False, 1, "Vacant")
-        assert report.since_time is not None
         assert report.api_reachable
+        await until(lambda: main.peers()[0].fresh)
         assert events == []
     assert place.holder() == "main/p1"
+
+
+async def test_holder_refused_by_its_venue_hands_over_within_a_second(place: Place) -> None:
+    loop = asyncio.get_running_loop()
+    async with (
+        running(place, policy=PAIR) as (main, lost),
+        running(place, "spare", "p9", PAIR) as (_, won),
+    ):
+        await until(lambda: main.peers() and main.peers()[0].fresh)
+        started = loop.time()
+        main.judge(REFUSED)
+        await until(lambda: won)
+        assert loop.time() - started < 2.5
+        assert won == [Promoted(2, "CredentialsRefused")]
+        await until(lambda: len(lost) == 2)
+        assert lost[-1] == Demoted(2, "CredentialsRefused")
+
+
+async def test_three_candidates_racing_for_a_dead_lease_make_one_holder(place: Place) -> None:
+    trio = FailoverPolicy(accounts=("main", "spare", "third"))
+    async with (
+        running(place, "spare", "p2", trio) as (spare, second),
+        running(place, "third", "p3", trio) as (third, others),
+    ):
+        async with running(place, "main", "p1", trio):
+            await until(lambda: place.holder() != "")
+            await until(lambda: len(spare.peers()) == 2)
+        await until(lambda: place.holder() in {"spare/p2", "third/p3"})
+        await asyncio.sleep(2)
+        assert [spare.report().active, third.report().active].count(True) == 1
+        assert len([*second, *others]) <= 3
+
+
+async def test_offer_nobody_takes_is_taken_back(place: Place) -> None:
+    async with running(place, policy=PAIR) as (main, events):
+        async with running(place, "spare", "p9", PAIR):
+            await until(lambda: main.peers() and main.peers()[0].fresh)
+        main.judge(REFUSED)
+        await until(lambda: events[-1] == Promoted(events[-1].epoch, "NotTaken"))
+        assert main.report().active
+
+
+async def test_api_server_away_moves_nobody(place: Place, line: Line) -> None:
+    async with (
+        running(place, policy=PAIR) as (main, first),
+        running(place, "spare", "p9", PAIR) as (spare, second),
+    ):
+        await until(lambda: first and spare.report().holder == "main")
+        line.break_off()
+        await until(lambda: not spare.report().api_reachable)
+        await asyncio.sleep(8)
+        assert main.report().active
+        line.cut = False
+        await until(lambda: main.report().api_reachable and spare.report().api_reachable)
+        await asyncio.sleep(4)
+        assert (len(first), second) == (1, [])
+        assert main.report().unreachable_seconds >= 8
+
+
+@pytest.mark.parametrize("race", range(20))
+async def test_seat_raced_for_is_held_by_one_at_a_time(place: Place, race: int) -> None:
+    api = ClusterApi(place.address)
+    seats = [
+        LeaseSeat(election_config(place), SEAT_LEASE, "main", context(place, api, f"p{race}-{n}"))
+        for n in range(2)
+    ]
+    async with asyncio.TaskGroup() as tasks:
+        both = [tasks.create_task(seat.run()) for seat in seats]
+        await until(lambda: any(seat.held for seat in seats))
+        await asyncio.sleep(0.2)
+        assert [seat.held for seat in seats].count(True) == 1
+        winner = next(seat for seat in seats if seat.held)
+        loser = next(seat for seat in seats if not seat.held)
+        await winner.release()
+        assert not winner.held
+        await until(lambda: loser.held)
+        assert not winner.held
+        for task in both:
+            task.cancel()
+    await api.close()
 
 
 @pytest.mark.parametrize("trouble", ["refused", "mute"])

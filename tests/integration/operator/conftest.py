@@ -52,18 +52,26 @@ def feeders() -> Iterator[FakeFeeders]:
 
 
 @pytest.fixture(scope="session")
-def operator(
-    operator_plane: ControlPlane,
-    server: Server,
-    feeders: FakeFeeders,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[OperatorProcess]:
-    """An operator that watches the whole cluster, by a ServiceAccount with its rights alone."""
+def operator_kubeconfig(operator_plane: ControlPlane, server: Server) -> Path:
+    """A ServiceAccount's, with an operator's rights alone."""
     kubeconfig = make_operator_account(operator_plane, server, "operator")
     grant(server, OPERATOR_NAMESPACE, "operator")
+    return kubeconfig
+
+
+# One for each file: it would not outlive a starved API server that other tests bring about later.
+@pytest.fixture(scope="module")
+def operator(
+    operator_kubeconfig: Path, feeders: FakeFeeders, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[OperatorProcess]:
+    """An operator that watches the whole cluster."""
     log = tmp_path_factory.mktemp("operator") / "operator.log"
     running = OperatorProcess(
-        kubeconfig, log, "operator-0", FEEDPLANE_FEEDER_URL_TEMPLATE=feeders.url_template
+        operator_kubeconfig,
+        log,
+        "operator-0",
+        FEEDPLANE_FEEDER_URL_TEMPLATE=feeders.url_template,
+        FEEDPLANE_ROLLOUT_DEADLINE_SECONDS="5",
     )
     running.wait_ready()
     yield running

@@ -1,5 +1,6 @@
 """Children on a real API server: made, healed, cleared away, and otherwise left alone."""
 
+import time
 from typing import Any
 
 from support_operator import OperatorProcess, Server, wait_for
@@ -141,22 +142,32 @@ def test_feed_source_paused_stops_its_feeders(
     operator: OperatorProcess, server: Server, namespace: str
 ) -> None:
     _make(server, namespace)
+    wait_for(lambda: server.get("Deployment", namespace, "spot-a-0"))
     server.merge("FeedSource", namespace, "spot", {"spec": {"state": "Paused"}})
     wait_for(lambda: _deployment(server, namespace)["spec"]["replicas"] == 0)
-    paused = condition(server.get("FeedSource", namespace, "spot"), "Paused")
-    assert (paused["status"], paused["reason"]) == ("True", "PausedBySpec")
+
+    def paused() -> tuple[str, str]:
+        found = condition(server.get("FeedSource", namespace, "spot"), "Paused")
+        return found["status"], found["reason"]
+
+    # The status is written after the children.
+    wait_for(lambda: paused() == ("True", "PausedBySpec"))
 
 
 def test_hundred_reconciles_without_change_write_nothing(
     operator: OperatorProcess, server: Server, namespace: str
 ) -> None:
+    # The writes are counted for all namespaces together.
+    for left in server.list("FeedSource"):
+        server.delete("FeedSource", left["metadata"]["namespace"], left["metadata"]["name"])
     _make(server, namespace)
     wait_for(lambda: server.get("Deployment", namespace, "spot-a-0"))
     wait_for(lambda: _settled(server, namespace))
+    _wait_idle(operator)
     before = server.versions(namespace)
     feed = server.get("FeedSource", namespace, "spot") or {}
     transitions = [entry["lastTransitionTime"] for entry in feed["status"]["conditions"]]
-    writes = operator.total("feedplane_operator_writes_total")
+    writes = _written(operator)
     start = operator.total("feedplane_operator_reconciles_total")
     poke = 0
     while operator.total("feedplane_operator_reconciles_total") < start + 100:
@@ -164,9 +175,28 @@ def test_hundred_reconciles_without_change_write_nothing(
         change = {"metadata": {"annotations": {"poke": str(poke)}}}
         server.merge("FeedSource", namespace, "spot", change)
     assert server.versions(namespace) == before
-    assert operator.total("feedplane_operator_writes_total") == writes
+    later = (server.get("FeedSource", namespace, "spot") or {})["status"]
+    assert later == feed["status"]
+    assert _written(operator) == writes
     after = (server.get("FeedSource", namespace, "spot") or {})["status"]["conditions"]
     assert [entry["lastTransitionTime"] for entry in after] == transitions
+
+
+def _written(operator: OperatorProcess) -> list[str]:
+    lines = operator.get("/metrics").splitlines()
+    return [line for line in lines if line.startswith("feedplane_operator_writes_total{")]
+
+
+def _wait_idle(operator: OperatorProcess, seconds: float = 3.0) -> None:
+    written, since = -1.0, time.monotonic()
+
+    def idle() -> bool:
+        nonlocal written, since
+        if (now := operator.total("feedplane_operator_writes_total")) != written:
+            written, since = now, time.monotonic()
+        return time.monotonic() - since >= seconds
+
+    wait_for(idle, 60)
 
 
 def _settled(server: Server, namespace: str) -> bool:

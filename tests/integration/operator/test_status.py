@@ -4,7 +4,6 @@ from typing import Any
 
 from support_operator import FakeFeeders, OperatorProcess, Server, wait_for
 from support_resources import (
-    BACKFILL,
     condition,
     feed_source,
     feeder_status,
@@ -223,16 +222,6 @@ def test_subscription_without_feed_source_says_so(
     server.create(subscription("majors", "nowhere", namespace))
     refused = ("False", "FeedSourceNotFound")
     wait_for(lambda: _said(server, "Subscription", namespace, "majors", "Accepted") == refused)
-
-
-def test_backfill_says_that_its_jobs_come_later(
-    operator: OperatorProcess, server: Server, namespace: str
-) -> None:
-    server.create(feed_source("spot", namespace))
-    server.create({**BACKFILL, "metadata": {"name": "history", "namespace": namespace}})
-    said = ("False", "AwaitingSupport")
-    wait_for(lambda: _said(server, "Backfill", namespace, "history", "Running") == said)
-    assert _said(server, "Backfill", namespace, "history", "Accepted") == ("True", "Valid")
 
 
 def test_secret_value_appears_in_no_status_event_or_log(

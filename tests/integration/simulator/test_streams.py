@@ -1,8 +1,11 @@
 """The stream side of the simulator, seen by an independent WebSocket client."""
 
+import asyncio
 import itertools
 import json
+import socket
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -13,11 +16,13 @@ from websockets.asyncio.client import connect as connect_socket
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from feedplane_simulator.config import Market, SimulatorConfig
+from feedplane_simulator.faults import Fault, FaultKind
 from feedplane_simulator.simulator import Simulator
 from feedplane_simulator.violations import Rule
 
 # A bounded queue left unread would hold up the closing handshake.
 connect = partial(connect_socket, max_queue=None)
+TRADES_AND_QUOTES = ("aggTrade", "bookTicker")
 Eventually = Callable[[Callable[[], bool]], Awaitable[None]]
 CONFIG = SimulatorConfig(rate=800, symbols=3, history_minutes=2)
 
@@ -26,17 +31,29 @@ def rules_of(simulator: Simulator) -> list[Rule]:
     return [Rule(violation["rule"]) for violation in simulator.violations.list_all()]
 
 
-async def ask(socket: Any, **request: Any) -> Any:
-    await socket.send(json.dumps(request))
+async def ask(client: Any, **request: Any) -> Any:
+    await client.send(json.dumps(request))
     while True:
-        answer = json.loads(await socket.recv())
+        answer = json.loads(await client.recv())
         if "id" in answer or "code" in answer:
             return answer
 
 
-async def flood(socket: Any) -> None:
+def open_unread(address: tuple[str, int], streams: str, account: str) -> socket.socket:
+    """Open a connection with streams, none of which is ever read."""
+    unread = socket.socket()
+    unread.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    unread.connect(address)
+    head = f"GET /stream?streams={streams} HTTP/1.1\r\nHost: venue\r\nUpgrade: websocket\r\n"
+    head += f"X-Feedplane-Account: {account}\r\n"
+    key = "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "
+    unread.sendall(f"{head}{key}dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode())
+    return unread
+
+
+async def flood(client: Any) -> None:
     for number in range(50):
-        await ask(socket, method="LIST_SUBSCRIPTIONS", id=number)
+        await ask(client, method="LIST_SUBSCRIPTIONS", id=number)
 
 
 async def test_combined_streams_deliver_what_truth_emitted(read: Any) -> None:
@@ -166,6 +183,32 @@ async def test_pings_carry_payloads_and_silence_is_dropped(
         await answering.send('{"method":"LIST_SUBSCRIPTIONS","id":1}')
         assert json.loads(await answering.recv())["result"] == []
         await eventually(lambda: len(simulator.connections()) == 1)
+
+
+@pytest.mark.timeout(180)
+async def test_dead_reader_holds_up_nobodys_pings(http: aiohttp.ClientSession) -> None:
+    config = replace(CONFIG, rate=20_000).with_rules(
+        ping_interval_seconds=0.5, pong_timeout_seconds=300
+    )
+    streams = (f"{name}usdt@{each}" for name in ("btc", "eth") for each in TRADES_AND_QUOTES)
+    async with (
+        Simulator(config) as simulator,
+        http.ws_connect(f"{simulator.spot_url}/ws", autoping=False) as alive,
+    ):
+        address = ("127.0.0.1", simulator.ports["spot"])
+        with closing(open_unread(address, "/".join(streams), account="dead")):
+            async with asyncio.timeout(90):
+                while all(each["bufferedBytes"] < 200_000 for each in simulator.connections()):
+                    await alive.receive()
+            simulator.rates = dict.fromkeys(Market, 0.0)
+            await simulator.inject(
+                Fault(kind=FaultKind.ROTATE, market="spot", client="dead", notice_seconds=0)
+            )
+            pings = 0
+            async with asyncio.timeout(60):
+                while pings < 5 or len(simulator.connections()) > 1:
+                    assert (await alive.receive()).type is aiohttp.WSMsgType.PING
+                    pings += 1
 
 
 async def test_end_of_life_is_announced_then_kept(read: Any) -> None:

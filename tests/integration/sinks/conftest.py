@@ -18,7 +18,7 @@ class Database:
     server: TimescaleServer
     timescale: bool
     dsn: str
-    make_sink: Callable[[], PostgresSink]
+    make_sink: Callable[..., PostgresSink]
     ask: asyncpg.Connection
     """A second connection, to see what the sink's own left behind."""
 
@@ -33,9 +33,9 @@ async def database(
     dsn = timescale.create_database(timescale=request.param == "timescale")
     monkeypatch.setenv("FEEDPLANE_TEST_DSN", dsn)
 
-    def make_sink() -> PostgresSink:
+    def make_sink(**terms: int) -> PostgresSink:
         return PostgresSink(
-            PostgresSinkConfig(dsn_env="FEEDPLANE_TEST_DSN"),
+            PostgresSinkConfig(dsn_env="FEEDPLANE_TEST_DSN", **terms),
             venue="binance-spot",
             feed_source="default/spot",
             account="first",

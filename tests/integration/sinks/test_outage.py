@@ -129,7 +129,8 @@ async def test_outage_under_load_loses_and_doubles_nothing(
                 await asyncio.sleep(0.3)
                 await database.ask.execute(
                     "select pg_terminate_backend(pid) from pg_stat_activity"
-                    " where application_name = 'feedplane-feeder' and datname = current_database()"
+                    " where application_name like 'feedplane-feeder %'"
+                    " and datname = current_database()"
                 )
         assert writer.report().queued_records <= 2_000
         await asyncio.sleep(1)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from support_sinks import (
     make_bar,
     make_delta,
     make_quote,
+    make_snapshot,
     make_trade,
 )
 
@@ -28,7 +30,11 @@ from feedplane_feeder.sinks import postgres_schema
 from feedplane_feeder.sinks.postgres import PostgresSink
 
 COLUMN = re.compile(r"^\| `(\w+)` \| (\w+) \|(.*)\|$", re.MULTILINE)
-PARTITIONED = {"trades", "bars", "book_deltas", "metrics"}
+DAY, MONTH = timedelta(days=1), timedelta(days=30)
+PARTITIONED = {
+    **dict.fromkeys(("trades", "book_deltas", "snapshots"), DAY),
+    **dict.fromkeys(("bars", "metrics"), MONTH),
+}
 plain_number = st.from_regex(r"(0|[1-9][0-9]{0,20})(\.[0-9]{1,18})?", fullmatch=True)
 
 
@@ -43,13 +49,13 @@ async def count(ask: asyncpg.Connection, table: str) -> int:
 async def test_postgres_tables_are_hypertables_where_they_can_be(
     database: Any, sink: PostgresSink
 ) -> None:
-    found = set()
+    found = {}
     if database.timescale:
         rows = await database.ask.fetch(
-            "select hypertable_name from timescaledb_information.hypertables"
+            "select hypertable_name, time_interval from timescaledb_information.dimensions"
         )
-        found = {row[0] for row in rows}
-    assert found == (PARTITIONED if database.timescale else set())
+        found = dict(rows)
+    assert found == (PARTITIONED if database.timescale else {})
 
 
 async def test_postgres_eight_feeders_create_the_schema_at_once(database: Any) -> None:
@@ -176,6 +182,19 @@ async def test_postgres_bars_keep_the_newest_until_final(database: Any, sink: Po
     assert await held() == ("3", True)
 
 
+@pytest.mark.parametrize("together", [True, False], ids=["one batch", "two batches"])
+@pytest.mark.parametrize("first", ["emptier", "fuller"])
+async def test_postgres_keeps_the_fuller_bar_of_one_moment(
+    database: Any, sink: PostgresSink, together: bool, first: str
+) -> None:
+    bars = [replace(make_bar(0), trade_count=count, close=str(count)) for count in (7, 8)]
+    if first == "fuller":
+        bars.reverse()
+    for records in [bars] if together else [[bar] for bar in bars]:
+        await sink.write(Batch(records=records))
+    assert await database.ask.fetchval("select close::text from feedplane.bars") == "8"
+
+
 async def test_postgres_ledger_rows_are_idempotent(database: Any, sink: PostgresSink) -> None:
     gap = Gap(INSTRUMENT, "trade", "restart", START_NS, 5, 6)
     batch = Batch(
@@ -255,15 +274,22 @@ async def test_postgres_knows_the_last_of_every_channel(database: Any, sink: Pos
         )
     )
     keys = [(INSTRUMENT, name) for name in ("trade", "quote", "bar-1m", "bar-5m", "book", "metric")]
+    bar, final = make_bar(1, version=3), make_bar(7, final=True)
     assert await sink.last([*keys, (other, "trade"), (other, "bar-1m"), ("X.Y", "trade")]) == {
-        (INSTRUMENT, "trade"): Watermark(sequence=49, ts_event=make_trade(49).ts_event),
-        (INSTRUMENT, "quote"): Watermark(sequence=5, ts_event=make_quote(5).ts_event),
-        (INSTRUMENT, "bar-1m"): Watermark(sequence=None, ts_event=make_bar(0).ts_open),
-        (INSTRUMENT, "book"): Watermark(sequence=12, ts_event=make_delta(10, 12).ts_event),
-        (INSTRUMENT, "metric"): Watermark(sequence=None, ts_event=START_NS),
-        (other, "trade"): Watermark(sequence=9, ts_event=make_trade(9).ts_event),
-        (other, "bar-1m"): Watermark(sequence=None, ts_event=make_bar(7).ts_open),
+        (INSTRUMENT, "trade"): mark(49, make_trade(49)),
+        (INSTRUMENT, "quote"): mark(5, make_quote(5)),
+        (INSTRUMENT, "bar-1m"): Watermark(
+            sequence=None, ts_event=make_bar(0).ts_open, ts_recv=bar.ts_recv
+        ),
+        (INSTRUMENT, "book"): mark(12, make_delta(10, 12)),
+        (INSTRUMENT, "metric"): Watermark(sequence=None, ts_event=START_NS, ts_recv=START_NS),
+        (other, "trade"): mark(9, make_trade(9)),
+        (other, "bar-1m"): Watermark(sequence=None, ts_event=final.ts_open, ts_recv=final.ts_recv),
     }
+
+
+def mark(sequence: int, record: Record) -> Watermark:
+    return Watermark(sequence=sequence, ts_event=record.ts_event, ts_recv=record.ts_recv)
 
 
 async def test_postgres_two_writers_of_the_same_rows_never_double(database: Any) -> None:
@@ -336,6 +362,25 @@ async def test_postgres_needs_no_right_to_create_once_all_is_there(
     await limited.close()
     await database.ask.execute(f"drop owned by {role}")
     await database.ask.execute(f"drop role {role}")
+
+
+async def test_two_accounts_snapshots_are_one_row_each(database: Any, sink: PostgresSink) -> None:
+    peer = database.make_sink()
+    await peer.open()
+    snapshots = [make_snapshot(volume) for volume in range(1, 20)]
+    assert await sink.write(Batch(records=snapshots, contested=True)) == Written(new=19)
+    late = [replace(each, ts_recv=each.ts_recv + 5_000) for each in snapshots]
+    assert await peer.write(Batch(records=late, contested=True)) == Written(duplicate=19)
+    row = await database.ask.fetchrow("select * from feedplane.snapshots order by volume limit 1")
+    assert (str(row["trading_day"]), str(row["last_price"]), row["open"]) == (
+        "2025-10-09",
+        "3101.5",
+        None,
+    )
+    assert json.loads(row["bids"]) == [["3099", "7"]]
+    held = await peer.last([(INSTRUMENT, "snapshot")])
+    assert held[INSTRUMENT, "snapshot"].ts_event == snapshots[-1].ts_event
+    await peer.close()
 
 
 async def test_reference_page_lists_every_column_as_it_is(

@@ -75,13 +75,14 @@ def read_frames(folder: Path, market: str) -> list[Recorded]:
 
 
 def make_trial(at: Venue, dsn: str, market: str, frames: list[Recorded]) -> Trial:
-    """Want every channel that a recording has."""
+    """Want every channel that a recording has, its holes left as they are."""
     wanted: dict[str, set[str]] = {}
     for frame in frames:
         wanted.setdefault(frame.symbol, set()).add(frame.channel)
     trial = Trial(at, dsn, market=market)
     trial.config["wanted"] = [
-        {"symbol": symbol, "channels": sorted(channels)} for symbol, channels in wanted.items()
+        {"symbol": symbol, "channels": sorted(channels), "manualRepair": sorted(channels)}
+        for symbol, channels in wanted.items()
     ]
     return trial
 
