@@ -1,7 +1,7 @@
 """The end-to-end tests' cluster: pytest-kind's, over the same programs and image as the demo's.
 
 Options are pytest-kind's: `--cluster-name`, `--keep-cluster`. FEEDPLANE_NODES sets how many nodes
-it has (1), FEEDPLANE_CONTEXT uses a cluster of your own.
+it has (2), FEEDPLANE_CONTEXT uses a cluster of your own.
 """
 
 import os
@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chaos.setup import image_settings, on_first_node
 from pytest_kind import KindCluster
 from release import ROOT, Release
+from venues import ports
 
 from feedplane_cluster.cache import default_cache
 from feedplane_cluster.docker import Docker
@@ -81,12 +83,16 @@ def own_cluster(config: pytest.Config) -> OwnKindCluster:
     return OwnKindCluster(cache, Docker(cache), Toolchain(cache), cluster_name(config))
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Bring the cluster up before the first test, where no test's time limit counts it."""
-    config = session.config
-    wanted = any(item.get_closest_marker(mark) for item in session.items for mark in MARKS)
-    if not wanted or config.option.collectonly:
-        return
+    if prepared not in item.config.stash and any(map(item.get_closest_marker, MARKS)):
+        prepare(item.config)
+    return (yield)
+
+
+def prepare(config: pytest.Config) -> None:
+    """Bring the cluster up, telling each step as it is taken."""
     capture = config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         try:
@@ -94,7 +100,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             config.stash[existed] = own.exists()
             config.stash[prepared] = up(
                 name=own.name,
-                nodes=int(os.environ.get("FEEDPLANE_NODES", "1")),
+                nodes=int(os.environ.get("FEEDPLANE_NODES", "2")),
                 context=os.environ.get("FEEDPLANE_CONTEXT"),
             )
         except ClusterError as error:
@@ -120,16 +126,29 @@ def release(cluster: ProductCluster) -> Release:
     installed = Release(
         Path(cluster.kubectl_path), cluster.helm_path, Path(cluster.kubeconfig_path), "feeds"
     )
+    # A venue that starts anew knows nothing of the rows that an earlier run left.
+    if cluster.nodes:
+        installed.clear()
+    assert not installed.exists(), "an earlier run's; first: kubectl delete namespace feeds"
     settings: dict[str, str] = {
         "demo.enabled": "true",
         "demo.simulator.rate": "300",
+        "demo.simulator.historyDays": "3",
+        # It keeps the truth of the whole run; killed for memory, it knows of no row before.
+        "demo.simulator.resources.limits.memory": "3Gi",
+        **{f"demo.simulator.venues.{name}": str(port) for name, port in ports().items()},
         "demo.database.storage.kind": "PersistentVolumeClaim",
     }
-    for part, image in cluster.images.items():
-        repository, _, tag = image.rpartition(":")
-        settings |= {f"images.{part}.repository": repository, f"images.{part}.tag": tag}
-    installed.install(settings)
+    # All but feeders stays beside the API server: the other node is there to be frozen.
+    with on_first_node(installed, cluster.nodes):
+        installed.install(settings | image_settings(cluster.images))
     return installed
+
+
+@pytest.fixture(scope="session")
+def images(cluster: ProductCluster) -> dict[str, str]:
+    """What the chart installs: operator, feeder, simulator, database -> repository:tag."""
+    return dict(cluster.images)
 
 
 @pytest.fixture(scope="session")

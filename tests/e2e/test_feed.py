@@ -48,10 +48,12 @@ def test_feedsource_columns_show_the_truth(release: Release, feeds: None) -> Non
             strict=False,
         )
     )
-    assert (spot["VENUE"], spot["READY"], spot["ACTIVE"]) == ("binance-spot", "True", "main")
-    assert spot["COVERAGE"].startswith("100")
+    # Other tests freeze nodes and stop the API server, so either account may publish by now.
     lease = release.get("lease", "binance-spot-publisher-0")
-    assert lease["spec"]["holderIdentity"].startswith("main/")
+    active = lease["spec"]["holderIdentity"].partition("/")[0]
+    assert (spot["VENUE"], spot["READY"], spot["ACTIVE"]) == ("binance-spot", "True", active)
+    assert active in ("main", "backup")
+    assert spot["COVERAGE"].startswith("100")
 
 
 def test_category_and_short_names_list_everything(release: Release, feeds: None) -> None:
@@ -96,8 +98,10 @@ def test_unknown_instrument_is_named_in_status(release: Release, feeds: None) ->
 
 
 def test_venue_saw_no_violation(release: Release, feeds: None) -> None:
+    accounts = {"main", "backup"}
     with release.venue() as venue:
-        assert venue.ask("/violations") == []
+        found = [row for row in venue.ask("/violations") if row["client"] in accounts]
+    assert found == []
 
 
 def test_helm_test_passes(release: Release) -> None:
@@ -142,5 +146,5 @@ def subscription(
 
 def pod_names(release: Release) -> list[str]:
     """Return the feeder pods of the spot feed."""
-    selector = "feedplane.dev/feed-source=binance-spot"
+    selector = "feedplane.dev/feed-source=binance-spot,feedplane.dev/account"
     return sorted(pod["metadata"]["name"] for pod in release.items("pods", selector))
