@@ -10,9 +10,18 @@ STEPS: dict[str, tuple[str, ...]] = {
     "decode": ("tests.bench.decode",),
     "book": ("tests.bench.book",),
     "copy": ("tests.bench.copy",),
+    "backfill": ("tests.bench.backfill",),
+    "repair": ("tests.bench.repair",),
+    "integrity": ("tests.bench.integrity",),
+    "mute": ("tests.bench.mute",),
+    "simulator": ("tests.bench.simulator",),
+    "idle": ("tests.bench.idle",),
     "throughput": ("tests.bench.throughput",),
     "versus": ("tests.bench.versus_cryptofeed",),
+    "wide": ("tests.bench.wide",),
+    "ctp": ("tests.bench.ctp",),
     "operator": ("tests.bench.operator_scale",),
+    "queue": ("tests.bench.backfill_queue",),
     "demo": ("tests.bench.demo",),
 }
 

@@ -21,7 +21,7 @@ from support_operator import (
     make_operator_account,
 )
 from support_resources import condition, feed_source, subscription
-from tests.bench.results import write_result
+from tests.bench.results import write_bounds
 
 from feedplane_cluster.control_plane import ControlPlane
 
@@ -175,17 +175,7 @@ def write_figures(measured: dict[str, Any], feeds: int, subscriptions: int) -> N
         ("operator-scale-smoke-seconds", measured["seconds"], "s", GOAL_SECONDS),
         ("operator-scale-smoke-rss-mib", measured["peak_mebibytes"], "MiB", GOAL_MEBIBYTES),
     )
-    for figure, value, unit, goal in figures:
-        write_result(
-            figure,
-            value=value,
-            unit=unit,
-            goal=goal,
-            higher_is_better=False,
-            runs=[value],
-            command="make bench ONLY=operator",
-            details=details,
-        )
+    write_bounds(figures, "make bench ONLY=operator", details)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,18 @@ Every figure is one file in `results/`, with its single runs, written by the com
 |---|---|---|---|---|---|---|
 """
 
+TRIALS_HEADER = """
+## Failover trials
+
+Each row is one file in `results/chaos/`, written by `make chaos`: a two-node kind cluster with the
+simulated venue trading all the time. The venue's ground truth and the database are the referees.
+*Lost* is what the venue sent and no table holds, *unnamed* what the ledger does not name either.
+A *stall* is the longest time between two commits that brought new rows; times are seconds.
+
+| trial | rounds | msg/s | lost | unnamed | doubled | stall p50, max | takeover | failovers | kept |
+|---|---|---|---|---|---|---|---|---|---|
+"""
+
 Result = Mapping[str, Any]
 
 
@@ -70,9 +82,37 @@ def render_row(result: Result) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def render_page(results: Mapping[str, Result]) -> str:
+def render_page(root: Path) -> str:
     """Write the whole page."""
-    return HEADER + "".join(f"{render_row(result)}\n" for result in results.values())
+    results = load_results(root / "docs/results")
+    rows = "".join(f"{render_row(result)}\n" for result in results.values())
+    return HEADER + rows + render_trials(root / "docs/results/chaos")
+
+
+def render_trial(document: Mapping[str, Any]) -> str:
+    """Write one line of the table of trials."""
+    rounds = document["rounds"]
+    stalls = sorted(each["stall_seconds"] for each in rounds)
+    takeovers = [each["takeover_seconds"] for each in rounds if "takeover_seconds" in each]
+    cells = (
+        f"[{document['trial']}](results/chaos/{document['trial']}.json)",
+        str(len(rounds)),
+        render_number(round(sum(each["delivered_per_second"] for each in rounds) / len(rounds))),
+        *(str(sum(each[key] for each in rounds)) for key in ("lost", "lost_unnamed", "doubled")),
+        f"{render_number(stalls[len(stalls) // 2])}, {render_number(stalls[-1])}",
+        render_number(max(takeovers)) if takeovers else "",
+        str(sum(each["failovers"] for each in rounds)),
+        "**no**" if document["broken"] else "yes",
+    )
+    return "| " + " | ".join(cells) + " |"
+
+
+def render_trials(folder: Path) -> str:
+    """Write the table of trials, or nothing where none were played."""
+    documents = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+    if not documents:
+        return ""
+    return TRIALS_HEADER + "".join(f"{render_trial(document)}\n" for document in documents)
 
 
 def misquotes(page: str, results: Mapping[str, Result]) -> Iterator[str]:
@@ -98,7 +138,7 @@ def problems(root: Path) -> list[str]:
         for problem in misquotes(re.sub(r"`[^`\n]*`", "", page.read_text()), results)
     ]
     page = root / "docs/results.md"
-    if not page.is_file() or page.read_text() != render_page(results):
+    if not page.is_file() or page.read_text() != render_page(root):
         found.append("docs/results.md: not what docs/results says; run `make results`")
     return found
 
@@ -107,7 +147,7 @@ def main(arguments: list[str]) -> int:
     """Render, unless only a check is asked for, then check."""
     if "--check" not in arguments:
         page = ROOT / "docs/results.md"
-        page.write_text(render_page(load_results(ROOT / "docs/results")))
+        page.write_text(render_page(ROOT))
         print(f"wrote {page.relative_to(ROOT)}")
     found = problems(ROOT)
     print("\n".join(found), file=sys.stderr)

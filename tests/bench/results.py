@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,23 @@ def write_result(  # noqa: PLR0913 - one argument for each field of the file
     path.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
     print(f"{figure}: {value:,} {unit} (goal {goal:,}, {'met' if met else 'NOT met'})")
     return path
+
+
+def write_bounds(
+    figures: Iterable[tuple[str, float, str, float]], command: str, details: Mapping[str, Any]
+) -> None:
+    """Write figures of one run that are not to be passed: name, value, unit, goal."""
+    for figure, value, unit, goal in figures:
+        write_result(
+            figure,
+            value=value,
+            unit=unit,
+            goal=goal,
+            higher_is_better=False,
+            runs=[value],
+            command=command,
+            details=details,
+        )
 
 
 def read_commit() -> str:

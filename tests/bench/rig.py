@@ -1,7 +1,9 @@
-"""What benchmarks need beside the processes of tests/support/rig.py: the database's accounting."""
+"""What benchmarks need beside the processes of tests/support/rig.py, and the tape's referee."""
 
+import json
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 from feedplane_cluster.database import TimescaleServer
@@ -9,6 +11,7 @@ from feedplane_cluster.database import TimescaleServer
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 from rig import TICKS, Feeder, Program, Venue, feeder, feeder_config, program, venue, wait_for
+from tape import judge
 
 __all__ = [
     "DATABASE_SETTINGS",
@@ -17,10 +20,13 @@ __all__ = [
     "Venue",
     "feeder",
     "feeder_config",
+    "judge",
     "postgres_cpu_seconds",
     "program",
+    "symbol_names",
     "venue",
     "wait_for",
+    "warmed",
 ]
 
 DATABASE_SETTINGS = {"shared_buffers": "2GB", "max_wal_size": "16GB", "jit": "off"}
@@ -54,3 +60,20 @@ def postgres_cpu_seconds(server: TimescaleServer) -> float:
             total += spent
             pending.append(pid)
     return total / TICKS
+
+
+def warmed(database: str, running: Feeder) -> None:
+    """Wait until every wanted channel is acknowledged."""
+
+    def probe() -> bool:
+        status = running.status()
+        return bool(status["session"] in {"Streaming", "Subscribing"} and status["connections"])
+
+    wait_for(probe, 30, f"a session ({database})", running.program.log)
+
+
+def symbol_names(market: Venue, count: int) -> list[str]:
+    """Return the first symbols of the spot list."""
+    url = f"http://127.0.0.1:{market.spot_port}/api/v3/exchangeInfo"
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        return [row["symbol"] for row in json.loads(answer.read())["symbols"]][:count]

@@ -4,30 +4,27 @@
 latency and memory at a fixed rate. Rows are counted in the table, never taken from the feeder.
 """
 
-import json
 import statistics
 import time
-import urllib.request
 from typing import Any
 
 import typer
 from tests.bench.results import write_result
 from tests.bench.rig import (
     DATABASE_SETTINGS,
-    Feeder,
-    Venue,
     feeder,
     feeder_config,
     postgres_cpu_seconds,
+    symbol_names,
     venue,
     wait_for,
+    warmed,
 )
 
 from feedplane_cluster.database import TimescaleServer
 
 COMMAND = "make bench"
 COUNT = "select count(*), count(distinct (instrument_id, trade_id)) from feedplane.trades"
-COUNT_FAST = "select count(*) from feedplane.trades"
 
 
 def deep_queue() -> dict[str, Any]:
@@ -38,19 +35,9 @@ def deep_queue() -> dict[str, Any]:
     return {"queueRecords": 50_000}
 
 
-def warmed(database: str, running: Feeder) -> None:
-    """Wait until every wanted channel is acknowledged."""
-
-    def probe() -> bool:
-        status = running.status()
-        return bool(status["session"] in {"Streaming", "Subscribing"} and status["connections"])
-
-    wait_for(probe, 30, f"a session ({database})", running.program.log)
-
-
-def count_rows(server: TimescaleServer, database: str) -> int:
+def count_rows(server: TimescaleServer, database: str, table: str = "feedplane.trades") -> int:
     """Return the rows landed so far."""
-    return int(server.execute(COUNT_FAST, database=database))
+    return int(server.execute(f"select count(*) from {table}", database=database))  # noqa: S608 - a name of ours
 
 
 def run_once(
@@ -124,13 +111,6 @@ def settle(server: TimescaleServer, database: str) -> tuple[int, int]:
         time.sleep(1)
     total, distinct = server.execute(COUNT, database=database).split("|")
     return int(total), int(distinct)
-
-
-def symbol_names(market: Venue, count: int) -> list[str]:
-    """Return the first symbols of the spot list."""
-    url = f"http://127.0.0.1:{market.spot_port}/api/v3/exchangeInfo"
-    with urllib.request.urlopen(url, timeout=30) as answer:
-        return [row["symbol"] for row in json.loads(answer.read())["symbols"]][:count]
 
 
 def main(seconds: float = 60, rounds: int = 1, symbols: int = 20) -> None:
