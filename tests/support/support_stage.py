@@ -41,7 +41,7 @@ from feedplane_feeder.log import get_log
 from feedplane_feeder.meters import Meters
 from feedplane_feeder.metrics import Metrics
 from feedplane_feeder.publisher import Publisher
-from feedplane_feeder.records import Gap, Quote
+from feedplane_feeder.records import Gap, Quote, Record
 from feedplane_feeder.supervisor import Supervisor, Surroundings
 
 A = Channel("A", "trade")
@@ -279,8 +279,13 @@ class Stage:
 
     def take_gaps(self) -> list[Gap]:
         """Return the gaps named since the last call."""
+        return self.take_tape()[0]
+
+    def take_tape(self) -> tuple[list[Gap], list[Record]]:
+        """Return the gaps named and the records written since the last call."""
         batches, _ = self.publisher.buffer.take()
-        return [gap for batch in batches for gap in batch.gaps]
+        gaps = [gap for batch in batches for gap in batch.gaps]
+        return gaps, [record for batch in batches for record in batch.records]
 
     def reasons(self) -> list[str]:
         return [covered.reason for _, covered in self.coverage.items()]

@@ -61,6 +61,8 @@ class Supervisor:
         self._hours = Attendance(shared.coverage.sessions)
         self._mute_again_ns = 0
         self._mute_wait_ns = 0
+        self._silent_ns = 0
+        """When the connection was found silent."""
         self._doubts = Doubts()
         self._stood: dict[Channel, int] = {}
         """Where channels without numbers stood when the successor was opened."""
@@ -270,11 +272,13 @@ class Supervisor:
             return
         self._successor, self._replace_successor = successor, None
         self._stood = self._shared.publisher.standing(self._identified(self.plan.channels))
-        if cause in SILENT:
-            # What it kept to itself would come late, behind newer records: a hole nobody names.
-            old.ignore()
-            self._interrupt(self.plan.channels, GapCause.STALE)
         await self._wait_until_carried(old, successor, patient=cause not in SILENT)
+        if cause in SILENT:
+            # It may have woken up, as all do after a pause of the venue. From here on what it kept
+            # to itself would come late, behind newer records: a hole nobody names.
+            old.ignore()
+            if old.heard_ns >= self._silent_ns:
+                self._interrupt(self.plan.channels, GapCause.STALE, self._stood)
         self._successor = None
         if not successor.is_open:
             return
@@ -378,6 +382,7 @@ class Supervisor:
     def _demand(self, cause: Cause) -> None:
         if cause in SILENT:
             # Nothing says what it kept to itself, not even on channels too quiet to be missed yet.
+            self._silent_ns = self._shared.clock.now_ns()
             self._interrupt(self.plan.channels, GapCause.STALE)
         self._replace = cause
         self._changed.set()

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.timeout(120)
 
 PAIR = FailoverPolicy(accounts=("main", "spare"))
 HEALTHY = HealthReport(healthy=True, reason="Healthy")
+Running = tuple[LeaseElection, list[Promoted | Demoted]]
 REFUSED = HealthReport(healthy=False, reason="CredentialsRefused", definitive=True)
 
 
@@ -45,7 +46,7 @@ async def running(
     account: str = "main",
     pod: str = "p1",
     policy: FailoverPolicy = FailoverPolicy(),  # noqa: B008 - frozen
-) -> AsyncIterator[tuple[LeaseElection, list[Promoted | Demoted]]]:
+) -> AsyncIterator[Running]:
     api = ClusterApi(place.address)
     election = LeaseElection(election_config(place), account, policy, context(place, api, pod))
     election.judge(HEALTHY)
@@ -61,6 +62,14 @@ async def running(
         for task in both:
             task.cancel()
     await api.close()
+
+
+@asynccontextmanager
+async def seated(place: Place, policy: FailoverPolicy) -> AsyncIterator[Running]:
+    """Let main hold the Lease before anybody else can."""
+    async with running(place, policy=policy) as (main, events):
+        await until(lambda: events)
+        yield main, events
 
 
 async def until(condition: Callable[[], object], seconds: float = 15.0) -> None:
@@ -105,7 +114,7 @@ async def test_lease_of_a_killed_pod_passes_to_its_successor_at_once(place: Plac
 
 async def test_standby_announces_itself_and_reports_the_holder(place: Place) -> None:
     async with (
-        running(place, policy=PAIR) as (main, _),
+        seated(place, PAIR) as (main, _),
         running(place, "spare", "p9", PAIR) as (spare, events),
     ):
         await until(lambda: spare.report().holder == "main" and main.peers())
@@ -120,7 +129,7 @@ async def test_standby_announces_itself_and_reports_the_holder(place: Place) -> 
 async def test_holder_refused_by_its_venue_hands_over_within_a_second(place: Place) -> None:
     loop = asyncio.get_running_loop()
     async with (
-        running(place, policy=PAIR) as (main, lost),
+        seated(place, PAIR) as (main, lost),
         running(place, "spare", "p9", PAIR) as (_, won),
     ):
         await until(lambda: main.peers() and main.peers()[0].fresh)
@@ -149,7 +158,7 @@ async def test_three_candidates_racing_for_a_dead_lease_make_one_holder(place: P
 
 
 async def test_offer_nobody_takes_is_taken_back(place: Place) -> None:
-    async with running(place, policy=PAIR) as (main, events):
+    async with seated(place, PAIR) as (main, events):
         async with running(place, "spare", "p9", PAIR):
             await until(lambda: main.peers() and main.peers()[0].fresh)
         main.judge(REFUSED)
@@ -159,10 +168,10 @@ async def test_offer_nobody_takes_is_taken_back(place: Place) -> None:
 
 async def test_api_server_away_moves_nobody(place: Place, line: Line) -> None:
     async with (
-        running(place, policy=PAIR) as (main, first),
+        seated(place, PAIR) as (main, first),
         running(place, "spare", "p9", PAIR) as (spare, second),
     ):
-        await until(lambda: first and spare.report().holder == "main")
+        await until(lambda: spare.report().holder == "main")
         line.break_off()
         await until(lambda: not spare.report().api_reachable)
         await asyncio.sleep(8)
