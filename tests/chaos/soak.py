@@ -110,11 +110,12 @@ def main(
     minutes: Annotated[float, typer.Option(help="How long faults go on.")] = 30,
     seed: Annotated[int, typer.Option(help="Which faults, in which order.")] = 1,
     rate: Annotated[int, typer.Option(help="Events a second at the venue.")] = 5_000,
+    name: Annotated[str, typer.Option(help="The cluster.")] = CLUSTER,
     *,
     keep: Annotated[bool, typer.Option(help="Keep the cluster.")] = False,
 ) -> None:
     """Run the soak and say what did not hold."""
-    local = up(name=CLUSTER, nodes=2)
+    local = up(name=name, nodes=2)
     toolchain = Toolchain(default_cache())
     release = Release(
         Path(toolchain.kubectl()), Path(toolchain.program(HELM)), local.kubeconfig, "feeds"
@@ -152,7 +153,7 @@ def main(
             details={"minutes": minutes, "rate": rate, "faults": dict(done)},
         )
     if not keep:
-        down(name=CLUSTER)
+        down(name=name)
     if found["gaps_open"] or found["trades_missing"] or "ERROR" in text:
         raise typer.Exit(1)
 

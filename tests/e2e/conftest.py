@@ -7,7 +7,7 @@ it has (2), FEEDPLANE_CONTEXT uses a cluster of your own.
 import os
 import re
 import subprocess
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from feedplane_cluster.cache import default_cache
 from feedplane_cluster.docker import Docker
 from feedplane_cluster.errors import ClusterError
 from feedplane_cluster.kind import KindCluster as OwnKindCluster
-from feedplane_cluster.local_cluster import LocalCluster, up
+from feedplane_cluster.local_cluster import REGISTRY_VARIABLE, LocalCluster, push_image, up
 from feedplane_cluster.toolchain import HELM, KIND, Toolchain
 
 NAME = "feedplane-e2e"
@@ -149,6 +149,19 @@ def release(cluster: ProductCluster) -> Release:
 def images(cluster: ProductCluster) -> dict[str, str]:
     """What the chart installs: operator, feeder, simulator, database -> repository:tag."""
     return dict(cluster.images)
+
+
+@pytest.fixture(scope="session")
+def share_image(request: pytest.FixtureRequest, cluster: ProductCluster) -> Callable[[str], str]:
+    """Give the cluster an image of the engine's; returns the name it has there."""
+
+    def share(tag: str) -> str:
+        if not cluster.nodes:
+            return push_image(Docker(default_cache()), os.environ[REGISTRY_VARIABLE], tag)
+        own_cluster(request.config).load([tag])
+        return tag
+
+    return share
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,9 @@
 What a feed of each venue needs stands in the venue's fixture, the one the conformance suite reads.
 """
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,21 +13,47 @@ from conformance.fixture import VenueUnderTest, all_venues
 from release import Release
 from venues import ports
 
+from feedplane_cluster.cache import default_cache
+from feedplane_cluster.docker import Docker
 from feedplane_feeder.core.ports import TransportKind
+from feedplane_simulator.ctp_shim import BINDINGS, build_shim
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
-# A native library speaks CTP, and the one in the image is the broker's: tests/integration/ctp puts
-# another in its place.
-HOSTED = [
-    venue
-    for venue in all_venues()
-    if venue.name in ports() and venue.adapter.capabilities.transport is not TransportKind.LIBRARY
-]
+HOSTED = [venue for venue in all_venues() if venue.name in ports()]
+FRONTS_IMAGE = "feedplane/feeder-for-simulated-fronts"
+FRONTS_DOCKERFILE = """
+ARG BASE_IMAGE
+FROM ${BASE_IMAGE}
+COPY . /fronts
+ENV LD_PRELOAD=/fronts/{library} PYTHONPATH=/fronts/bindings:/app/packages:/app/dependencies
+"""
 TABLES = {"trade": "trades", "quote": "quotes", "book": "book_deltas", "snapshot": "snapshots"}
 
 
-def manifests(release: Release, venue: VenueUnderTest) -> list[dict[str, Any]]:
+@pytest.fixture(scope="module")
+def fronts_image(
+    images: dict[str, str],
+    share_image: Callable[[str], str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> str:
+    """The feeder's image with the library in it that speaks to simulated fronts.
+
+    A native library speaks CTP, and the one in the feeder's image is the broker's.
+    """
+    folder = tmp_path_factory.mktemp("fronts")
+    library = shutil.copy(build_shim(), folder)
+    shutil.copytree(BINDINGS, folder / "bindings")
+    dockerfile = folder / "Dockerfile"
+    dockerfile.write_text(FRONTS_DOCKERFILE.replace("{library}", Path(library).name))
+    base = images["feeder"]
+    tag = f"{FRONTS_IMAGE}:{base.rpartition(':')[2]}"
+    docker = Docker(default_cache())
+    docker.build(tag, folder, dockerfile, "--build-arg", f"BASE_IMAGE={base}")
+    return share_image(tag)
+
+
+def manifests(release: Release, venue: VenueUnderTest, fronts_image: str) -> list[dict[str, Any]]:
     """Return the FeedSource, its Subscription, and the Secret of its account."""
     places = {name: f"{release.name}-simulator:{port}" for name, port in ports().items()}
     told = {"stream": f"ws://{{{venue.name}}}", "rest": f"http://{{{venue.name}}}"}
@@ -36,9 +64,10 @@ def manifests(release: Release, venue: VenueUnderTest) -> list[dict[str, Any]]:
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"name": name},
-        "stringData": dict.fromkeys(keys, "not-a-real-one"),
+        "stringData": dict.fromkeys(keys, "not-real"),
     }
     credentials = {"credentialsSecretRef": {"name": name}} if keys else {}
+    native = venue.adapter.capabilities.transport is TransportKind.LIBRARY
     source = {
         "apiVersion": "feedplane.dev/v1alpha1",
         "kind": "FeedSource",
@@ -54,6 +83,7 @@ def manifests(release: Release, venue: VenueUnderTest) -> list[dict[str, Any]]:
                     "postgres": {"dsnSecretRef": {"name": f"{release.name}-database"}},
                 }
             ],
+            **({"feeder": {"image": fronts_image}} if native else {}),
         },
     }
     subscription = {
@@ -70,9 +100,11 @@ def manifests(release: Release, venue: VenueUnderTest) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def applied(release: Release) -> Iterator[None]:
+def applied(release: Release, fronts_image: str) -> Iterator[None]:
     """The feeds of all venues, side by side."""
-    everything = [manifest for venue in HOSTED for manifest in manifests(release, venue)]
+    everything = [
+        manifest for venue in HOSTED for manifest in manifests(release, venue, fronts_image)
+    ]
     release.apply(*everything)
     yield
     names = [f"{item['kind'].lower()}/{item['metadata']['name']}" for item in everything]

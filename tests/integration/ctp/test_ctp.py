@@ -12,6 +12,7 @@ import pytest
 
 from feedplane_feeder.adapters.ctp import ADAPTER, LIMITS
 from feedplane_feeder.adapters.ctp_transport import (
+    BROKER_HEADER,
     PASSWORD_HEADER,
     USER_HEADER,
     CtpConnection,
@@ -173,6 +174,16 @@ async def test_refused_login_is_told_with_the_fronts_words(begin: Begin) -> None
     with pytest.raises(CredentialsRefusedError, match="login error 3 CTP:不合法的登录") as caught:
         await Line(front, "primary").connect()
     assert "secret" not in str(caught.value)
+
+
+async def test_login_the_library_has_no_room_for_is_refused_by_name(begin: Begin) -> None:
+    front = await begin()
+    transport = ADAPTER.transport(SystemClock(), AssertionError)  # type: ignore[arg-type]
+    line = Line(front, "someone")
+    headers = {BROKER_HEADER: "longer-than-ten", USER_HEADER: "someone", PASSWORD_HEADER: "secret"}
+    with pytest.raises(CredentialsRefusedError, match="brokerId is too long") as caught:
+        await transport.connect(url_of(front), headers, line)
+    assert "longer-than-ten" not in str(caught.value)
 
 
 async def test_second_session_is_turned_away_for_the_moment(begin: Begin) -> None:

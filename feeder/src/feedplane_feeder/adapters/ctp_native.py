@@ -31,6 +31,10 @@ GATHER_SECONDS: Final = 0.002
 QUIET_ROUNDS: Final = 100
 """The writer looks so many times in vain before it lets itself be woken by the next frame."""
 ALIVE_SECONDS: Final = 2.0
+LOGIN_FIELDS: Final = {"BrokerID": "brokerId", "UserID": "userId", "Password": "password"}
+"""The library's name of each part of a login -> the Secret's."""
+UNFIT_LOGIN: Final = -1
+"""Stands among the library's error ids, which are above zero."""
 _PROBE: Final = (
     ("TradingDay", "20260105", "9s", 0),
     ("LastPrice", 3_101.5, "d", 80),
@@ -145,9 +149,9 @@ def build_spi(
             # making them anew for each callback, which is most of what one costs.
             ctypes.pythonapi.PyGILState_Ensure()
             request = binding.CThostFtdcReqUserLoginField()
-            request.BrokerID = login.get("broker", "")
-            request.UserID = login.get("user", "")
-            request.Password = login.get("password", "")
+            if unfit := fill_login(request, login):
+                outbox.tell("login", error=UNFIT_LOGIN, message=f"{unfit} is too long for CTP")
+                return
             outbox.tell("connected", error=api.ReqUserLogin(request, 1))
 
         def OnFrontDisconnected(self, reason: int) -> None:  # noqa: N802
@@ -174,6 +178,16 @@ def build_spi(
                 outbox.dropped += 1
 
     return Spi()
+
+
+def fill_login(request: Any, login: dict[str, str]) -> str | None:
+    """Return which part of a login the library has no room for, None when all fit."""
+    for name, part in LOGIN_FIELDS.items():
+        try:
+            setattr(request, name, login.get(part, ""))
+        except (TypeError, ValueError):
+            return part
+    return None
 
 
 def read_info(info: Any) -> tuple[int, str]:

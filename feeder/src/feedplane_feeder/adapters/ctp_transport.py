@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from feedplane_feeder.adapters.ctp_native import UNFIT_LOGIN
 from feedplane_feeder.core.ports import Clock, StreamListener
 from feedplane_feeder.errors import CredentialsRefusedError, VenueUnavailableError
 
@@ -28,7 +29,7 @@ READ_BYTES: Final = 1 << 18
 BROKER_HEADER: Final = "X-CTP-Broker"
 USER_HEADER: Final = "X-CTP-User"
 PASSWORD_HEADER: Final = "X-CTP-Password"  # noqa: S105 - a name, no password
-REFUSED_LOGINS: Final = frozenset({3, 4, 9, 11, 12, 13, 14, 63, 64})
+REFUSED_LOGINS: Final = frozenset({UNFIT_LOGIN, 3, 4, 9, 11, 12, 13, 14, 63, 64})
 """Error ids of a login that will not be accepted later either."""
 DISCONNECTED: Final = {
     4097: "the read failed",
@@ -205,8 +206,8 @@ class CtpTransport:
     async def _log_in(self, child: _Child, url: str, headers: Mapping[str, str]) -> list[bytes]:
         await self._await_loaded(child, url)
         login = {
-            "broker": headers.get(BROKER_HEADER, ""),
-            "user": headers.get(USER_HEADER, ""),
+            "brokerId": headers.get(BROKER_HEADER, ""),
+            "userId": headers.get(USER_HEADER, ""),
             "password": headers.get(PASSWORD_HEADER, ""),
         }
         fronts = [front.strip() for front in url.split(",") if front.strip()]

@@ -135,11 +135,16 @@ def push_images(cache: Cache, registry: str) -> dict[str, str]:
     if not docker.answers():
         raise ClusterError("No Docker engine answers; it is needed to build and push the images")
     images = make_images(cache, docker, pullable=docker.registry())
-    pushed = {}
-    for name, tag in images.items():
-        pushed[name] = tag if name == DATABASE else f"{registry.rstrip('/')}/{tag}"
-        if name != DATABASE:
-            with step(f"Pushing {pushed[name]}"):
-                docker.run("tag", tag, pushed[name])
-                docker.run("push", "--quiet", pushed[name])
+    return {
+        name: tag if name == DATABASE else push_image(docker, registry, tag)
+        for name, tag in images.items()
+    }
+
+
+def push_image(docker: Docker, registry: str, tag: str) -> str:
+    """Push an image of the engine to a registry, and return its name there."""
+    pushed = f"{registry.rstrip('/')}/{tag}"
+    with step(f"Pushing {pushed}"):
+        docker.run("tag", tag, pushed)
+        docker.run("push", "--quiet", pushed)
     return pushed

@@ -17,7 +17,7 @@ from feedplane_simulator.config import CHANNELS, SimulatorConfig
 from feedplane_simulator.load import LoadSpec
 from feedplane_simulator.logs import configure_logs
 from feedplane_simulator.simulator import Simulator
-from feedplane_simulator.venues import VENUES
+from feedplane_simulator.venues import FURTHER_PORTS, VENUES
 
 ID_EPOCH_MS = 1_767_225_600_000
 """2026-01-01: ids of a venue restarted later than another start above that one's."""
@@ -44,9 +44,11 @@ def parse_venues(told: list[str]) -> dict[str, int]:
     venues = {}
     for each in told:
         name, _, port = each.partition("=")
-        if name not in VENUES or not (port or "0").isdecimal():
-            known = ", ".join(VENUES)
-            raise typer.BadParameter(f"expected NAME=PORT with one of {known}, was {each}")
+        known = (*VENUES, *sorted(FURTHER_PORTS))
+        if name not in known or not (port or "0").isdecimal():
+            raise typer.BadParameter(
+                f"expected NAME=PORT with one of {', '.join(known)}, was {each}"
+            )
         venues[name] = int(port or 0)
     return venues
 

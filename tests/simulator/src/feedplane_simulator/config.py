@@ -68,7 +68,7 @@ class SimulatorConfig:
     markets: tuple[Market, ...] = tuple(Market)
     """The built-in markets to serve."""
     venues: Mapping[str, int] = field(default_factory=dict)
-    """Hosted venues to serve and their ports, see `venues.py`."""
+    """Hosted venues to serve and their ports, further ports of theirs too; see `venues.py`."""
     venue_options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Settings of single hosted venues."""
     seed: int = 7

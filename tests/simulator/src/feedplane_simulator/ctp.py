@@ -114,8 +114,10 @@ class CtpVenue:
         app.router.add_get("/instruments", self._list)
         self._lists = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._lists.setup()
-        await web.TCPSite(self._lists, self.setup.host, 0).start()
-        self._ports[f"{self.setup.name}-list"] = self._lists.addresses[0][1]
+        name = f"{self.setup.name}-list"
+        port = self.setup.further_ports.get(name, 0)
+        await web.TCPSite(self._lists, self.setup.host, port).start()
+        self._ports[name] = self._lists.addresses[0][1]
         self._began = _now()
         self._task = asyncio.create_task(self._move())
 

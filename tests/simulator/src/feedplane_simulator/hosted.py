@@ -35,6 +35,8 @@ class VenueSetup:
     violations: ViolationLog
     faults: FaultBook
     terms: Terms
+    further_ports: Mapping[str, int] = field(default_factory=dict)
+    """Ports told for `<venue>-<what>`; any free one where none was told."""
     options: Mapping[str, str] = field(default_factory=dict)
     """Settings of this venue alone, for instance how long a connection lives."""
 

@@ -57,7 +57,8 @@ class Simulator:
         self.markets: dict[Market, LiveMarket] = {}
         self.ports: dict[str, int] = {}
         self.hosted: dict[str, HostedVenue] = {}
-        names = (*self.config.markets, *self.config.venues)
+        self._wanted = [name for name in self.config.venues if name in VENUES]
+        names = (*self.config.markets, *self._wanted)
         self.rates: dict[str, float] = dict.fromkeys(names, self.config.rate)
         self._endpoints: dict[Market, StreamEndpoint] = {}
         self._runners: list[web.AppRunner] = []
@@ -125,11 +126,11 @@ class Simulator:
         logger.info(LogEvent.SIMULATOR_STARTED, extra={"ports": self.ports})
 
     async def _start_hosted(self) -> None:
-        for name, port in self.config.venues.items():
+        for name in self._wanted:
             setup = VenueSetup(
                 name=name,
                 host=self.config.host,
-                port=port,
+                port=self.config.venues[name],
                 seed=self.config.seed,
                 symbols=self.config.symbols,
                 rate=partial(self.rates.__getitem__, name),
@@ -137,6 +138,7 @@ class Simulator:
                 violations=self.violations,
                 faults=self.faults,
                 terms=self.terms,
+                further_ports=self.config.venues,
                 options=self.config.venue_options.get(name, {}),
             )
             venue = self.hosted[name] = VENUES[name](setup)

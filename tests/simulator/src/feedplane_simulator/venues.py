@@ -18,3 +18,5 @@ VENUES: Final[Mapping[str, Factory]] = {
     "fushu-tencent": fushu.FushuVenue,
 }
 """Name -> factory, alphabetical, literal imports; the name is that of the adapter."""
+FURTHER_PORTS: Final = frozenset({"ctp-list", "ctp-sopt-list"})
+"""What hosted venues open beside their own ports, where a port may be told as well."""
