@@ -274,11 +274,7 @@ class Supervisor:
         self._stood = self._shared.publisher.standing(self._identified(self.plan.channels))
         await self._wait_until_carried(old, successor, patient=cause not in SILENT)
         if cause in SILENT:
-            # It may have woken up, as all do after a pause of the venue. From here on what it kept
-            # to itself would come late, behind newer records: a hole nobody names.
-            old.ignore()
-            if old.heard_ns >= self._silent_ns:
-                self._interrupt(self.plan.channels, GapCause.STALE, self._stood)
+            self._leave_silent(old, successor)
         self._successor = None
         if not successor.is_open:
             return
@@ -295,6 +291,14 @@ class Supervisor:
         # What came of the old one until here may have ended a doubt too early.
         left = uncarried if successor.is_open else self.plan.channels
         self._interrupt(left, GapCause.DISCONNECT)
+
+    # It may have woken up, as all do after a pause of the venue, and is heard until then. From here
+    # on what it kept to itself would come late, behind newer records: a hole nobody names.
+    def _leave_silent(self, old: LiveConnection, successor: LiveConnection) -> None:
+        if successor.is_open:
+            old.ignore()
+        if old.heard_ns >= self._silent_ns or not successor.is_open:
+            self._interrupt(self.plan.channels, GapCause.STALE, self._stood)
 
     # Where an account's sessions are counted there is no second one: close, then open, and the
     # hole between is named.

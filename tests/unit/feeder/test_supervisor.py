@@ -524,6 +524,16 @@ async def test_what_a_silent_line_kept_back_is_ignored_behind_its_successor() ->
         assert [(gap.from_ts, gap.to_ts) for gap in stage.take_gaps()] == [(2, 7)]
 
 
+async def test_hole_behind_a_silent_lines_successor_that_ended_is_named() -> None:
+    async with running() as stage:
+        _, second = await silent(stage)
+        second.say("quote 7")
+        second.end()
+        await stage.until(lambda: len(stage.transport.sockets) == 3)
+        stage.socket.say("ack,quote 9")
+        assert [(gap.from_ts, gap.to_ts) for gap in stage.take_gaps()] == [(2, 7), (2, 9)]
+
+
 async def test_successor_that_is_never_confirmed_takes_over_in_the_end() -> None:
     async with running() as stage:
         await stage.until(lambda: bool(stage.transport.sockets))
