@@ -1,10 +1,12 @@
 """Records, a sink that fails on command and a clock, for tests of what carries records."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from msgspec import Raw
 
+from feedplane_api.worker import SinkReport
 from feedplane_feeder.core.ports import Batch, Watermark, Written
 from feedplane_feeder.core.restart import channel_key
 from feedplane_feeder.errors import SinkUnavailableError
@@ -12,12 +14,14 @@ from feedplane_feeder.records import (
     Bar,
     BookDelta,
     Gap,
+    Quarantined,
     Quote,
     Record,
     Snapshot,
     Trade,
     snapshot_fingerprint,
 )
+from feedplane_feeder.settlement import Settlement
 
 START_NS = 1_760_000_040_000_000_000
 MINUTE_NS = 60_000_000_000
@@ -211,3 +215,40 @@ def _key(record: Record) -> object:
     if isinstance(record, Trade):
         return "trade", record.instrument_id, record.trade_id
     return record
+
+
+@dataclass(slots=True)
+class ListWriter:
+    """A sink's writer that keeps everything in lists."""
+
+    records: list[Record] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
+    quarantined: list[Quarantined] = field(default_factory=list)
+    batches: list[Batch] = field(default_factory=list)
+    on_gap: Callable[[Gap], None] | None = None
+    on_resync: Callable[[str], None] | None = None
+    last_failover_milliseconds: int | None = None
+    settlement: Settlement = field(default_factory=lambda: Settlement(MemorySink()))
+    full: bool = False
+
+    def offer(self, batch: Batch) -> None:
+        self.batches.append(batch)
+        self.records.extend(batch.records)
+        self.gaps.extend(batch.gaps)
+        self.quarantined.extend(batch.quarantined)
+
+    async def room(self) -> None:
+        await asyncio.sleep(0.3)
+        self.full = False
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+    async def flush(self, timeout_seconds: float) -> bool:
+        return timeout_seconds > 0
+
+    async def drain(self, timeout_seconds: float) -> bool:
+        return timeout_seconds > 0
+
+    def report(self) -> SinkReport:
+        return SinkReport(name="list", kind="list", records_written=len(self.records))

@@ -5,12 +5,12 @@ import random  # noqa: TID251 - seeded
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry
-from support_sinks import MemorySink
+from support_sinks import ListWriter
 
 from conformance.fixture import VenueUnderTest
 from conformance.truth import Emitted, channel_of, emitted, stream_name
@@ -19,17 +19,14 @@ from feedplane_api.worker import (
     ChannelProblem,
     FileSinkConfig,
     SessionConfig,
-    SinkReport,
     Wanted,
     WorkerConfig,
 )
 from feedplane_feeder.clock import SystemClock
-from feedplane_feeder.core.ports import Batch
 from feedplane_feeder.election import SoloElection
 from feedplane_feeder.live import Live, Outside
 from feedplane_feeder.metrics import Metrics
-from feedplane_feeder.records import Gap, Quarantined, Record
-from feedplane_feeder.settlement import Settlement
+from feedplane_feeder.records import Gap, Record
 from feedplane_feeder.transport import Engine, build_transport
 from feedplane_simulator.config import SimulatorConfig
 from feedplane_simulator.faults import Fault, FaultKind
@@ -39,40 +36,6 @@ KEY = "right-key"
 CALM_SECONDS = 30
 """A busy machine is slow, which is no silence of a venue."""
 PATIENCE_SECONDS = 45.0
-
-
-@dataclass(slots=True)
-class ListWriter:
-    """A sink's writer that keeps everything in lists."""
-
-    records: list[Record] = field(default_factory=list)
-    gaps: list[Gap] = field(default_factory=list)
-    quarantined: list[Quarantined] = field(default_factory=list)
-    on_gap: Callable[[Gap], None] | None = None
-    on_resync: Callable[[str], None] | None = None
-    last_failover_milliseconds: int | None = None
-    settlement: Settlement = field(default_factory=lambda: Settlement(MemorySink()))
-    full: bool = False
-
-    def offer(self, batch: Batch) -> None:
-        self.records.extend(batch.records)
-        self.gaps.extend(batch.gaps)
-        self.quarantined.extend(batch.quarantined)
-
-    async def room(self) -> None:
-        self.full = False
-
-    async def run(self) -> None:
-        await asyncio.Event().wait()
-
-    async def flush(self, timeout_seconds: float) -> bool:
-        return timeout_seconds > 0
-
-    async def drain(self, timeout_seconds: float) -> bool:
-        return timeout_seconds > 0
-
-    def report(self) -> SinkReport:
-        return SinkReport(name="list", kind="list", records_written=len(self.records))
 
 
 @dataclass(slots=True)
