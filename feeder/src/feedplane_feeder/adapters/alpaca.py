@@ -24,7 +24,7 @@ from feedplane_feeder.adapters.alpaca_frames import (
     decode_messages,
 )
 from feedplane_feeder.adapters.alpaca_session import AlpacaSession
-from feedplane_feeder.core.placement import place_channels
+from feedplane_feeder.core.placement import plan_connections
 from feedplane_feeder.core.ports import (
     Capabilities,
     Channel,
@@ -105,16 +105,8 @@ class AlpacaAdapter:
         limits: VenueLimits,
     ) -> tuple[ConnectionPlan, ...]:
         """See `Adapter`."""
-        placed = place_channels(
-            wanted,
-            {plan.key: plan.channels for plan in current},
-            "stocks",
-            limits.streams_per_connection,
-        )
         url = endpoints.stream or self.endpoints.stream or ""
-        return tuple(
-            ConnectionPlan(key=key, url=url, channels=channels) for key, channels in placed.items()
-        )
+        return plan_connections(wanted, current, "stocks", limits.streams_per_connection, url)
 
     def session(self, plan: ConnectionPlan, limits: VenueLimits) -> AlpacaSession:
         """See `Adapter`."""

@@ -16,7 +16,7 @@ from msgspec import Meta, Raw, Struct
 from feedplane_api.worker import Endpoints, ListedInstrument
 from feedplane_feeder.adapters.binance_frames import nanoseconds
 from feedplane_feeder.adapters.binance_session import BinanceSession
-from feedplane_feeder.core.placement import place_channels
+from feedplane_feeder.core.placement import plan_connections
 from feedplane_feeder.core.ports import (
     Capabilities,
     Channel,
@@ -104,15 +104,12 @@ class BinanceAdapter:
         base = (endpoints.stream or self.endpoints.stream or "").rstrip("/")
         plans: list[ConnectionPlan] = []
         for group, path in sorted(self._dialect.paths.items()):
-            placed = place_channels(
+            plans += plan_connections(
                 [channel for channel in wanted if self._group(channel) == group],
-                {plan.key: plan.channels for plan in current if _prefix(plan.key) == group},
+                [plan for plan in current if _prefix(plan.key) == group],
                 group,
                 limits.streams_per_connection,
-            )
-            plans.extend(
-                ConnectionPlan(key=key, url=f"{base}{path}", channels=channels)
-                for key, channels in placed.items()
+                f"{base}{path}",
             )
         return tuple(plans)
 

@@ -15,7 +15,7 @@ from feedplane_api.worker import Endpoints, ListedInstrument
 from feedplane_feeder.adapters import eastmoney_list
 from feedplane_feeder.adapters.eastmoney_frames import FIELDS, secid
 from feedplane_feeder.adapters.eastmoney_session import PushSession, SocketSession
-from feedplane_feeder.core.placement import place_channels
+from feedplane_feeder.core.placement import plan_connections
 from feedplane_feeder.core.polling import HttpTerms
 from feedplane_feeder.core.ports import (
     Capabilities,
@@ -105,16 +105,8 @@ class EastMoneyAdapter:
     ) -> tuple[ConnectionPlan, ...]:
         """See `Adapter`."""
         base = (endpoints.stream or self.endpoints.stream or "").rstrip("/")
-        placed = place_channels(
-            wanted,
-            {plan.key: plan.channels for plan in current},
-            "push",
-            limits.streams_per_connection,
-        )
-        return tuple(
-            ConnectionPlan(key=key, url=_url(base, channels), channels=channels)
-            for key, channels in placed.items()
-        )
+        capacity = limits.streams_per_connection
+        return plan_connections(wanted, current, "push", capacity, partial(_url, base))
 
     def session(self, plan: ConnectionPlan, limits: VenueLimits) -> PushSession | SocketSession:
         """See `Adapter`."""

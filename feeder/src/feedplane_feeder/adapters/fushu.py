@@ -21,7 +21,7 @@ from feedplane_feeder.adapters.fushu_frames import (
 )
 from feedplane_feeder.core.aside import set_aside
 from feedplane_feeder.core.looks import Watched, channels_of
-from feedplane_feeder.core.placement import place_channels
+from feedplane_feeder.core.placement import place_channels, plan_connections
 from feedplane_feeder.core.polling import (
     SECOND_NS,
     HttpTerms,
@@ -214,19 +214,12 @@ class FushuAdapter:
     ) -> tuple[ConnectionPlan, ...]:
         """See `Adapter`."""
         base = (endpoints.stream or self.endpoints.stream or "").rstrip("/")
-        placed = place_channels(
-            wanted,
-            {plan.key: plan.channels for plan in current},
-            "polls",
-            limits.streams_per_connection,
-        )
+
         # The first symbol alone: opening a connection asks once.
-        return tuple(
-            ConnectionPlan(
-                key=key, url=self._dialect.url(base, [channels[0].symbol]), channels=channels
-            )
-            for key, channels in placed.items()
-        )
+        def url_of(channels: Sequence[Channel]) -> str:
+            return self._dialect.url(base, [channels[0].symbol])
+
+        return plan_connections(wanted, current, "polls", limits.streams_per_connection, url_of)
 
     def session(self, plan: ConnectionPlan, limits: VenueLimits) -> FushuSession:
         """See `Adapter`."""

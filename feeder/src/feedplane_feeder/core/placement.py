@@ -4,9 +4,9 @@ A new instrument must neither reconnect nor move another one, so the present pla
 argument. Must not know venues.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from feedplane_feeder.core.ports import Channel
+from feedplane_feeder.core.ports import Channel, ConnectionPlan
 
 
 def place_channels(
@@ -27,6 +27,23 @@ def place_channels(
             number += 1
         placed[f"{prefix}-{number}"].append(channel)
     return {key: tuple(channels) for key, channels in placed.items() if channels}
+
+
+def plan_connections(
+    wanted: Sequence[Channel],
+    current: Sequence[ConnectionPlan],
+    prefix: str,
+    capacity: int,
+    url: str | Callable[[Sequence[Channel]], str],
+) -> tuple[ConnectionPlan, ...]:
+    """Return a plan for each connection of `place_channels`; `url` may depend on its channels."""
+    held = {plan.key: plan.channels for plan in current}
+    return tuple(
+        ConnectionPlan(
+            key=key, url=url if isinstance(url, str) else url(channels), channels=channels
+        )
+        for key, channels in place_channels(wanted, held, prefix, capacity).items()
+    )
 
 
 def _number(key: str) -> int:
