@@ -50,12 +50,14 @@ class Trial:
             yield running
 
     def wait_live(self, running: Feeder, seconds: float = LIVE_SECONDS) -> None:
-        """Wait until every wanted channel is live."""
+        """Wait until the venue sends every wanted channel and the feeder calls it live."""
         wanted = len(self.config["wanted"]) * len(self.channels)
 
         def live() -> bool:
             assert running.program.process.poll() is None, running.program.log.read_text()[-3000:]
-            return bool(running.status()["coverage"]["live"] >= wanted)
+            # Right after a cut the feeder may not know of it yet.
+            sent = {stream for each in self.connections() for stream in each["streams"]}
+            return len(sent) >= wanted and bool(running.status()["coverage"]["live"] >= wanted)
 
         wait_for(live, seconds, f"{wanted} live channels", running.program.log)
 
@@ -63,10 +65,27 @@ class Trial:
         """Let the market trade."""
         time.sleep(seconds)
 
+    def cut(self, *, close_frame: bool) -> None:
+        """End a connection at the venue, and wait until the venue has none of its number."""
+        before = {each["id"] for each in self.connections()}
+        self.venue.fault("drop", market=self.market, count=1, close_frame=close_frame)
+        wait_for(
+            lambda: not before <= {each["id"] for each in self.connections()},
+            15,
+            "a cut connection",
+        )
+
     def end(self, running: Feeder) -> None:
         """Halt the venue, let the last frames arrive, and stop the feeder in good order."""
         self.venue.fault("halt", market=self.market)
-        time.sleep(0.5)
+        moved = [-1]
+
+        def arrived() -> bool:
+            sinks = running.status()["sinks"]
+            moved.append(sum(each["recordsWritten"] + each["spilledBytes"] for each in sinks))
+            return moved[-1] == moved[-2] and not any(each["queuedRecords"] for each in sinks)
+
+        wait_for(arrived, STOP_SECONDS, "the last frames", running.program.log, every=0.5)
         status = running.program.kill(signal.SIGTERM, STOP_SECONDS)
         assert status == 0, running.program.log.read_text()[-3000:]
 

@@ -253,7 +253,7 @@ def disconnect(trial: Trial, rng: random.Random, times: int) -> None:
         # Some live long enough for the next attempt to come at once, some do not.
         time.sleep(rng.uniform(0.1, 6))
         close_frame = rng.random() < 0.5
-        trial.venue.fault("drop", market="spot", count=1, close_frame=close_frame)
+        trial.cut(close_frame=close_frame)
 
 
 def take_away(server: TimescaleServer, after_seconds: float, seconds: float) -> None:
