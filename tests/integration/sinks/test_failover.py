@@ -6,6 +6,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 from support_sinks import (
     INSTRUMENT,
     MINUTE_NS,
@@ -140,6 +141,21 @@ async def test_gap_of_one_line_is_clipped_to_what_no_line_has(
     assert written.covered == (trade_gap(12, 15),)
     found = await rows(database.ask, "select from_id, to_id from feedplane.gaps order by 1")
     assert found == [(5, 6), (22, 23)]
+
+
+async def test_ids_are_found_where_times_do_not_quite_follow_them(make_line: MakeLine) -> None:
+    first, second = make_line("first"), make_line("second")
+    await first.open()
+    await second.open()
+    out_of_order = {5: 1, 6: 12}
+    records: list[Record] = [
+        replace(make_trade(number), ts_event=START_NS + out_of_order.get(number, number) * SECOND)
+        for number in range(1, 10)
+    ]
+    await first.write(Batch(records=records, contested=True))
+    gap = replace(trade_gap(5, 6), detected_at=START_NS + 60 * SECOND)
+    written = await second.write(Batch(gaps=[gap], contested=True))
+    assert written.covered == (gap,)
 
 
 async def test_open_gap_is_filled_with_what_came_after_all(

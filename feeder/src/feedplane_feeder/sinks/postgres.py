@@ -154,13 +154,20 @@ class PostgresSink:
     async def write(self, batch: Batch) -> Written:
         """Write a batch in one transaction, all of it or nothing."""
         parts = _partition(batch.records)
+        covered: Sequence[Gap] = ()
         with self._ours():
             try:
                 if batch.epoch and any(each.ended_at is None for each in batch.publishers):
                     await self._open_session(batch)
-                return await self._write_keyed(parts, batch)
+                if batch.contested and batch.gaps:
+                    # Before any row is written: the other line would wait for ours meanwhile.
+                    connection = self._open_connection()
+                    left, covered = await ledger.clip(connection, self._statements, batch.gaps)
+                    batch = replace(batch, gaps=left)
+                written = await self._write_keyed(parts, batch)
             except (*_UNWRITABLE, *_REFUSED) as error:
-                return await self._write_without_unwritable(parts, batch, error)
+                written = await self._write_without_unwritable(parts, batch, error)
+        return written + Written(covered=tuple(covered))
 
     # Told before anything else of a promotion, in a transaction of its own: once it is committed,
     # the books of whoever published before end where they end.
@@ -260,19 +267,18 @@ class PostgresSink:
         connection = self._open_connection()
         written = Written()
         async with connection.transaction():
+            # All of it first: from its first row in a table on, another line waits for this one.
+            for name in staged:
+                await self._copy(connection, name, parts[name], None)
             for name, records in parts.items():
                 if name == BOOK_DELTAS.name and await self._is_fenced(connection, batch.epoch):
                     written += Written(fenced=len(records))
                     continue
-                if name in staged or name == BARS.name:
+                if name in staged:
                     written += await self._merge(connection, name, records)
                 else:
                     await self._copy(connection, name, records, self._config.schema_name)
                     written += Written(new=len(records))
-            if batch.contested and batch.gaps:
-                left, covered = await ledger.clip(connection, self._statements, batch.gaps)
-                batch = replace(batch, gaps=left)
-                written += Written(covered=tuple(covered))
             await ledger.write(connection, self._statements, self._finder, batch)
         return written + Written(quarantined=len(batch.quarantined))
 
@@ -298,7 +304,6 @@ class PostgresSink:
     async def _merge(
         self, connection: asyncpg.Connection, name: str, records: list[Record]
     ) -> Written:
-        await self._copy(connection, name, records, None)
         if name == BARS.name:
             rows = await connection.fetch(self._statements.merge[name])
             inserted = sum(row["inserted"] for row in rows)

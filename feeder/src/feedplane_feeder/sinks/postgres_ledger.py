@@ -109,9 +109,10 @@ async def missing_parts(
         return None
     if gap.to_id - gap.from_id >= LONGEST_LOOK:
         return None
-    window = (as_time(gap.detected_at - LOOK_BACK_NS), as_time(gap.detected_at + LOOK_BACK_NS))
+    found_at = gap.detected_at
+    times = (found_at - LOOK_BACK_NS, found_at + LOOK_BACK_NS, found_at)
     rows = await connection.fetch(
-        statements.present_ids, gap.instrument_id, gap.from_id, gap.to_id, *window
+        statements.present_ids, gap.instrument_id, gap.from_id, gap.to_id, *map(as_time, times)
     )
     return split_range(gap.from_id, gap.to_id, [row["trade_id"] for row in rows])
 

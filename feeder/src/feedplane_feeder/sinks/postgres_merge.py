@@ -118,9 +118,18 @@ select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[
     $7::timestamptz[], $8::timestamptz[], $9::timestamptz[], $10::text[], $11::text[])
 on conflict do nothing
 """
+# Only from about the neighbours of the ids on: the whole window may hold a hundred times as much.
+# Times rise with the ids, but for what a venue prints a little out of order.
 _PRESENT_IDS = """
+with low as (select coalesce((select ts_event - interval '10 seconds' from {schema}.trades
+        where instrument_id = $1 and trade_id < $2 and ts_event between $4 and $6
+        order by ts_event desc, trade_id desc limit 1), $4) as ts),
+    high as (select coalesce((select ts_event + interval '10 seconds' from {schema}.trades
+        where instrument_id = $1 and trade_id > $3 and ts_event between (select ts from low) and $5
+        order by ts_event, trade_id limit 1), $5) as ts)
 select trade_id from {schema}.trades where instrument_id = $1 and trade_id between $2 and $3
-    and ts_event between $4 and $5 order by trade_id
+    and ts_event between $4 and $5
+    and ts_event between (select ts from low) and (select ts from high) order by trade_id
 """
 _COUNT_BARS = """
 select count(*) from {schema}.bars where instrument_id = $1 and interval = $2
