@@ -10,6 +10,8 @@ from tests.bench.corpus import loop_frames
 from tests.bench.decode import measure
 from tests.bench.results import write_result
 
+from feedplane_feeder.run import tune_collector
+
 COMMAND = "python -m tests.bench.book"
 GOAL = 100_000
 
@@ -17,6 +19,7 @@ GOAL = 100_000
 def main(loops: int = 150, rounds: int = 7) -> None:
     """Measure in rounds and write the median."""
     source, mixed = loop_frames(loops)
+    tune_collector()
     depth = [[frame for frame in loop if b"@depth" in frame[:64]] for loop in mixed]
     frames = [frame for loop in depth for frame in loop]
     runs = [round(measure(depth)[0]) for _ in range(rounds)]

@@ -1,5 +1,7 @@
 """Frame bytes to checked record on one core: session, value checks, sequences, kept books.
 
+The collector of cycles is set as the feeder sets it.
+
 uv run python -m tests.bench.decode   (RECORDINGS=DIR for recorded frames)
 """
 
@@ -16,6 +18,7 @@ from tests.bench.results import write_result
 from feedplane_feeder.core.ports import Channel, ConnectionPlan
 from feedplane_feeder.core.tape import Tape
 from feedplane_feeder.registry import find_adapter
+from feedplane_feeder.run import tune_collector
 
 COMMAND = "python -m tests.bench.decode"
 GOAL = 200_000
@@ -73,6 +76,7 @@ def is_synchronized(tape: Tape, instrument_id: str) -> bool:
 def main(loops: int = 100, rounds: int = 7) -> None:
     """Measure in rounds and write the median."""
     source, looped = loop_frames(loops)
+    tune_collector()
     frames = [frame for loop in looped for frame in loop]
     measured = [measure(looped) for _ in range(rounds)]
     runs = [round(rate) for rate, _ in measured]
