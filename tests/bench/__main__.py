@@ -21,6 +21,7 @@ STEPS: dict[str, tuple[str, ...]] = {
     "wide": ("tests.bench.wide",),
     "ctp": ("tests.bench.ctp",),
     "operator": ("tests.bench.operator_scale",),
+    "operator-full": ("tests.bench.operator_scale", "--full"),
     "queue": ("tests.bench.backfill_queue",),
     "demo": ("tests.bench.demo",),
 }

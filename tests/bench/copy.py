@@ -33,7 +33,7 @@ from feedplane_feeder.sinks.postgres_schema import TRADES
 
 COMMAND = "make bench"
 DSN_VARIABLE = "FEEDPLANE_BENCH_DSN"
-INSTRUMENTS = tuple(f"S{number:03d}USDT.BINANCE-SPOT" for number in range(20))
+INSTRUMENTS = 20
 FIRST_NS = 1_760_000_000_000_000_000
 BATCH_ROWS = 10_000
 CHUNK_ROWS = 2_000
@@ -41,7 +41,7 @@ COLUMNS = [name for name, _ in TRADES.columns]
 BARE_TABLE = ", ".join(f'"{name}" {kind}' for name, kind in TRADES.columns)
 
 
-def make_trades(start: int, count: int) -> list[Trade]:
+def make_trades(start: int, count: int, *, instruments: int = INSTRUMENTS) -> list[Trade]:
     """Return trades of a rising market: prices and sizes repeat about as they do on a venue."""
     rng = Random(start)  # noqa: S311 - a seeded market
     rows = []
@@ -49,10 +49,10 @@ def make_trades(start: int, count: int) -> list[Trade]:
         ts_event = FIRST_NS + number * 10_000
         rows.append(
             Trade(
-                instrument_id=INSTRUMENTS[number % len(INSTRUMENTS)],
+                instrument_id=f"S{number % instruments:03d}USDT.BINANCE-SPOT",
                 ts_event=ts_event,
                 ts_recv=ts_event + 3_000_000,
-                trade_id=number // len(INSTRUMENTS),
+                trade_id=number // instruments,
                 price=f"{60_000 + rng.randrange(2_000) / 100:.8f}",
                 size=f"{int(rng.expovariate(1 / 900)) / 100_000:.8f}",
                 aggressor_side="B" if rng.random() < 0.5 else "S",
