@@ -99,7 +99,7 @@ class TapeWatch:
         clock = self._scene.clock
         while not self._config.session.check_days:
             await clock.sleep(WANTED_SECONDS)
-        found = await self._patiently(lambda: self._look(self._config))
+        found = await self._patiently(lambda: self._look(self._judged()))
         self._tell(found)
         self._left = self._fetchable(found)
         if not self._left:
@@ -126,6 +126,22 @@ class TapeWatch:
             if self._can_fetch(day.channel)
             and (self._symbols[day.instrument_id], day.channel) not in manual
         )
+
+    # To find no quote of a day, all quotes are read; that is not worth a line in the log.
+    def _judged(self) -> WorkerConfig:
+        dear = ChannelKind.QUOTE.value
+        wanted = tuple(
+            Wanted(
+                symbol=line.symbol,
+                channels=tuple(
+                    channel
+                    for channel in line.channels
+                    if channel != dear or self._can_fetch(channel)
+                ),
+            )
+            for line in self._config.wanted
+        )
+        return self._config.model_copy(update={"wanted": wanted})
 
     def _narrow(self) -> WorkerConfig:
         lacking: dict[str, set[str]] = {}

@@ -13,7 +13,9 @@ from feedplane_api.backfill_worker import parse_backfill_config
 from feedplane_api.worker import PostgresSinkConfig, WorkerConfig, render_worker_config
 from feedplane_feeder import tape_watch
 from feedplane_feeder.__main__ import app
+from feedplane_feeder.core.ports import Batch
 from feedplane_feeder.events import Event
+from feedplane_feeder.records import Quote
 from feedplane_feeder.run import RunOptions, build_process
 from feedplane_feeder.settings import Settings
 from feedplane_feeder.sinks.postgres_days import PostgresDays
@@ -72,6 +74,26 @@ async def test_command_says_what_is_missing_by_its_exit_code(trial: Any) -> None
     arguments[2] = str(files)
     refused = await asyncio.to_thread(CliRunner().invoke, app, arguments)
     assert refused.exit_code not in (0, 1)
+
+
+async def test_days_of_quotes_are_known_from_the_first_one_on(trial: Any) -> None:
+    sink = worker(trial).sinks[0]
+    assert isinstance(sink, PostgresSinkConfig)
+    day_ns = DAY_MS * 1_000_000
+    end_ns = trial.today_ms * 1_000_000
+    days = [end_ns - day_ns * ago for ago in range(4, 0, -1)]
+    store = PostgresDays(sink, venue="binance-spot", feed_source="", account="check")
+    await store.open()
+    try:
+        held = [
+            Quote(BITCOIN, at_ns + 5, at_ns + 5, number, "1.5", "2", "1.6", "3")
+            for number, at_ns in ((1, days[1]), (2, days[3]))
+        ]
+        await store.write(Batch(records=held))
+        counts = await store.count_days("quote", [BITCOIN, "NONE.V"], days[0], end_ns)
+    finally:
+        await store.close()
+    assert counts == {BITCOIN: {days[1]: 1, days[3]: 1}}
 
 
 async def test_days_of_trades_are_known_by_any_row(trial: Any) -> None:

@@ -144,6 +144,12 @@ class Verdict:
         total = self.ticks.emitted + self.books.emitted
         return total / self.seconds if self.seconds else 0.0
 
+    @property
+    def stalled_at(self) -> float:
+        """Return when the longest stall began; 0 without commits."""
+        pairs = itertools.pairwise(self.commits)
+        return max(pairs, key=lambda pair: pair[1] - pair[0], default=(0.0, 0.0))[0]
+
     def rows_after(self, at: float) -> float:
         """Return how many seconds after a moment rows came onto the tape again."""
         return next((commit - at for commit in self.commits if commit > at), float("inf"))

@@ -123,6 +123,8 @@ def told(seen: Mapping[str, Any], verdict: Verdict, after: Holder) -> dict[str, 
     details = dict(seen)
     if began := details.pop("hurt_at", None):
         details["takeover_seconds"] = round(after.acquired_at - began, 2)
+    if killed := details.pop("killed_at", None):
+        details["stall_began_seconds"] = round(verdict.stalled_at - killed, 2)
     if cured := details.pop("cured_at", None):
         details["streaming_after_seconds"] = round(verdict.rows_after(cured), 2)
     return details

@@ -36,9 +36,10 @@ def kill_line(feed: ChaosFeed, _venue: VenueAdmin, number: int = 0) -> Seen:
     """Kill -9 one line, now the Lease holder's and now the other's."""
     active = feed.holder().account
     account = active if number % 2 else feed.standby()
+    began = wall_time()
     faults.kill_feeder(feed, account)
     feed.wait_flow()
-    return {"killed": account, "holder": active}
+    return {"killed": account, "holder": active, "killed_at": began}
 
 
 def switch_over(feed: ChaosFeed, _venue: VenueAdmin) -> Seen:

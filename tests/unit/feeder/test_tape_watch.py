@@ -52,6 +52,7 @@ class Days:
         self.held = held
         self.first: dict[str, int] = dict.fromkeys(IDS, DAYS[0])
         self.done: list[Tried] = []
+        self.asked: set[str] = set()
         self.away = 0
         self.refuses = False
         self.opened = 0
@@ -71,6 +72,7 @@ class Days:
         self, channel: str, instrument_ids: Sequence[str], start_ns: int, end_ns: int
     ) -> Mapping[str, Mapping[int, int]]:
         assert (start_ns, end_ns) == (DAYS[0], TODAY_NS)
+        self.asked.add(channel)
         return self.held if channel == "bar-1m" else {}
 
     async def first_rows(self, channel: str, instrument_ids: Sequence[str]) -> Mapping[str, int]:
@@ -162,7 +164,7 @@ async def test_day_that_was_proven_empty_is_never_told() -> None:
     ("asked", "history"),
     [
         pytest.param(config(manual=("bar-1m",)), HISTORIES[VENUE], id="left to a person"),
-        pytest.param(config("quote", "bar-1w", "bar-1M"), HISTORIES[VENUE], id="not to be had"),
+        pytest.param(config("book", "bar-1w", "bar-1M"), HISTORIES[VENUE], id="not to be had"),
         pytest.param(config(), None, id="a venue without a past"),
     ],
 )
@@ -174,6 +176,12 @@ async def test_day_that_nobody_fetches_is_only_logged(
         await asyncio.wait_for(watch.run(), 1)
     (told,) = [each for each in caplog.records if each.message == Event.TAPE_CHECKED]
     assert told.levelno == logging.WARNING
+
+
+async def test_quotes_that_nobody_fetches_are_not_looked_for() -> None:
+    store = Days(dict.fromkeys(IDS, WHOLE))
+    await asyncio.wait_for(make_watch(store, config("quote", "bar-1m", "book")).run(), 1)
+    assert store.asked == {"bar-1m", "book"}
 
 
 async def test_tape_that_begins_today_lacks_nothing(caplog: pytest.LogCaptureFixture) -> None:

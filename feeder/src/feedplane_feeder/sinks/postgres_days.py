@@ -88,9 +88,17 @@ class PostgresDays(PostgresSink):
                 found.setdefault(instrument_id, {})[day * SECOND_NS] = count
             return found
         statement = _HAS_ROWS.format(**self._place(kind))
+        # A row of a moment is found at once where the key has the time; else all are read that are
+        # there, so days before the first one are not asked for.
+        begun = dict.fromkeys(instrument_ids, 0)
+        if _TABLES[kind][1] != _TABLES[kind][2]:
+            begun = dict(await self.first_rows(channel, instrument_ids))
         for day in range(start_ns // DAY_NS * DAY_NS, end_ns, DAY_NS):
+            asked = [each for each, first_ns in begun.items() if first_ns < day + DAY_NS]
+            if not asked:
+                continue
             bounds = _moment(day), _moment(day + DAY_NS)
-            for (instrument_id,) in await self._ask(statement, list(instrument_ids), *bounds):
+            for (instrument_id,) in await self._ask(statement, asked, *bounds):
                 found.setdefault(instrument_id, {})[day] = 1
         return found
 
