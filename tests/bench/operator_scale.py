@@ -158,7 +158,8 @@ def finished(server: Server, scale: Scale) -> bool:
     if len(server.list("Deployment", NAMESPACE, query)) < scale.feed_sources:
         return False
     texts = [
-        str(config["data"]["worker.yaml"]) for config in server.list("ConfigMap", NAMESPACE, query)
+        str(config["data"].get("worker.yaml"))
+        for config in server.list("ConfigMap", NAMESPACE, query)
     ]
     return sum(text.count("symbol:") for text in texts) == 2 * scale.subscriptions
 

@@ -80,7 +80,7 @@ def _stage(schema: str, table: Table) -> str:
 
 
 def _merge(schema: str, table: Table) -> str:
-    # Sorted by key: a third less work for the server, and two writers that merge the same rows
+    # Sorted by key: a little less work for the server, and two writers that merge the same rows
     # take them in the same order, so that neither waits for the other in a circle.
     columns = ", ".join(quote_name(column) for column, _ in table.columns)
     key = ", ".join(quote_name(column) for column in table.key)
