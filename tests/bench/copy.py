@@ -158,7 +158,11 @@ def encode_chunks(encoder: RowEncoder, batch: list[Trade]) -> Iterator[bytes]:
 
 
 async def send_struct(
-    connection: asyncpg.Connection, encoder: RowEncoder, batch: list[Trade]
+    connection: asyncpg.Connection,
+    encoder: RowEncoder,
+    batch: list[Trade],
+    table: str = "bare",
+    schema: str | None = None,
 ) -> None:
     """What the sink does."""
 
@@ -166,7 +170,9 @@ async def send_struct(
         for chunk in encode_chunks(encoder, batch):
             yield chunk
 
-    await connection.copy_to_table("bare", source=chunks(), format="binary", columns=COLUMNS)
+    await connection.copy_to_table(
+        table, schema_name=schema, source=chunks(), format="binary", columns=COLUMNS
+    )
 
 
 def send_struct_psycopg(

@@ -6,14 +6,14 @@ arrival and in order of the key.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from operator import attrgetter
 from statistics import median
 from typing import Final
 
 import asyncpg
 import typer
-from tests.bench.copy import BATCH_ROWS, COLUMNS, encode_chunks, make_trades
+from tests.bench.copy import BATCH_ROWS, COLUMNS, make_trades, send_struct
 from tests.bench.rig import DATABASE_SETTINGS, postgres_cpu_seconds
 
 from feedplane_cluster.database import TimescaleServer
@@ -31,6 +31,7 @@ KIND: Final = ", ".join(f"{name} {kind} not null" for name, kind in TRADES.colum
 )
 KEY: Final = ", ".join(TRADES.key)
 NAMES: Final = ", ".join(COLUMNS)
+ENCODER: Final = RowEncoder()
 
 Write = Callable[[asyncpg.Connection, str, list[Trade]], Awaitable[None]]
 
@@ -38,26 +39,16 @@ Write = Callable[[asyncpg.Connection, str, list[Trade]], Awaitable[None]]
 async def copy_into(connection: asyncpg.Connection, way: str, rows: list[Trade]) -> None:
     """Copy rows straight into the keyed table."""
     ordered = sorted(rows, key=attrgetter("instrument_id")) if way == "sorted" else rows
-    await _send(connection, way, "trades", ordered)
+    await send_struct(connection, ENCODER, ordered, "trades", way)
 
 
 async def merge_into(connection: asyncpg.Connection, way: str, rows: list[Trade]) -> None:
     """Stage rows and merge them into the keyed table."""
-    await _send(connection, way, "stage", rows)
+    await send_struct(connection, ENCODER, rows, "stage", way)
     order = f"order by {KEY}" if way == "sorted" else ""
     await connection.execute(
         f"insert into {way}.trades ({NAMES}) select {NAMES} from {way}.stage {order}"  # noqa: S608 - names are ours
         f" on conflict ({KEY}) do nothing; truncate {way}.stage"
-    )
-
-
-async def _send(connection: asyncpg.Connection, way: str, table: str, rows: list[Trade]) -> None:
-    async def chunks() -> AsyncIterator[bytes]:
-        for chunk in encode_chunks(RowEncoder(), rows):
-            yield chunk
-
-    await connection.copy_to_table(
-        table, schema_name=way, source=chunks(), format="binary", columns=COLUMNS
     )
 
 

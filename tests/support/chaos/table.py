@@ -11,13 +11,12 @@ from typing import Any, Final
 from chaos import trials
 from chaos.feed import ChaosFeed
 from chaos.rounds import Inflict, Round
+from feedplane_feeder.core.lease import LeaseReason
 
 FULL_RATE: Final = 5_400
 """What the venue says in a second; each line is sent 5,000 of it."""
 ROUNDS_FOR_HALF: Final = 5
 HALF_RATE: Final = 2_700
-EXPIRED: Final = "LeaseExpired"
-"""A feeder's reason for taking a Lease whose holder did not renew it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,7 +254,7 @@ class Slack:
 
     def excused(self, each: Round) -> int:
         """Return how many of a round's changes of holder may be none of the trial's."""
-        return self.late_renewals if each.after.reason == EXPIRED else 0
+        return self.late_renewals if each.after.reason == LeaseReason.EXPIRED else 0
 
 
 def faults_of(trial: Trial, played: Sequence[Round], slack: Slack = Slack()) -> list[str]:

@@ -87,11 +87,12 @@ class PostgresDays(PostgresSink):
             for instrument_id, day, count in await self._ask(statement, *arguments):
                 found.setdefault(instrument_id, {})[day * SECOND_NS] = count
             return found
-        statement = _HAS_ROWS.format(**self._place(kind))
+        place = self._place(kind)
+        statement = _HAS_ROWS.format(**place)
         # A row of a moment is found at once where the key has the time; else all are read that are
         # there, so days before the first one are not asked for.
         begun = dict.fromkeys(instrument_ids, 0)
-        if _TABLES[kind][1] != _TABLES[kind][2]:
+        if place["time"] != place["order"]:
             begun = dict(await self.first_rows(channel, instrument_ids))
         for day in range(start_ns // DAY_NS * DAY_NS, end_ns, DAY_NS):
             asked = [each for each, first_ns in begun.items() if first_ns < day + DAY_NS]
