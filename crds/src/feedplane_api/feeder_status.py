@@ -50,6 +50,8 @@ class GapCount(ContractModel):
     open: int = 0
     filled: int = 0
     unfillable: int = 0
+    missing: int | None = None
+    """Trades whose numbers the ledger names and the tape lacks; None where no ledger is read."""
 
 
 class RepairReport(ContractModel):

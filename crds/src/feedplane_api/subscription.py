@@ -129,6 +129,8 @@ class Gaps(StatusModel):
     """Gaps that were filled."""
     unfillable: Count = 0
     """Gaps that no source can fill; the ledger says why."""
+    missing: Count | None = None
+    """Numbered trades that the ledger names and the tape lacks; absent where no ledger is read."""
 
 
 class SubscriptionStatus(StatusModel):
@@ -145,7 +147,7 @@ class SubscriptionStatus(StatusModel):
     ] = ()
     """The first twenty that are not live."""
     gaps: Gaps | None = None
-    """The ledger in three numbers."""
+    """The ledger in numbers, whoever found and filled its gaps."""
     last_event_time: Time | None = None
     """When the newest event was received, to the minute."""
 
@@ -172,6 +174,9 @@ class Subscription(Resource):
         Column("Live", ".status.coverage.live", "Pairs that deliver.", type="integer"),
         Column("Stale", ".status.coverage.stale", "Pairs that stay mute.", type="integer"),
         Column("Gaps", ".status.gaps.open", "Gaps that wait to be filled.", type="integer"),
+        Column(
+            "Missing", ".status.gaps.missing", "Numbered trades the tape lacks.", type="integer"
+        ),
         Column("Ready", condition_path("Ready", "status"), "Whether it does what its spec asks."),
         AGE,
         Column(

@@ -26,11 +26,11 @@ from feedplane_feeder.core.ports import (
     Channel,
     Clock,
     Election,
-    RepairLedger,
     Seat,
     Transport,
 )
 from feedplane_feeder.core.repair import select_manual
+from feedplane_feeder.core.repair_ledger import RepairLedger
 from feedplane_feeder.core.standing import Side, Standing
 from feedplane_feeder.core.tape import Tape
 from feedplane_feeder.core.wanted import build_should_list, seat_plans, tighten
@@ -215,7 +215,7 @@ class Live:
                 connections=sum(len(supervisor.connections()) for supervisor in supervisors),
                 channels=channels,
                 last_recv_ns=self._last_recv(channel for channel, _ in channels),
-                gaps=self._publisher.gap_counts(),
+                gaps=self._publisher.gaps.list_all(),
                 repair=self._menders.report(),
                 large_gaps=self._menders.large_gaps(),
                 missing_days=self._outside.missing_days(),

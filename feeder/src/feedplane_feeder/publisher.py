@@ -11,7 +11,8 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Protocol
 
-from feedplane_api.worker import FailoverMode, GapCount, SinkReport
+from feedplane_api.worker import FailoverMode, SinkReport
+from feedplane_feeder.core.gap_counts import GapCounts
 from feedplane_feeder.core.ports import (
     NO_EPOCH,
     Batch,
@@ -25,7 +26,6 @@ from feedplane_feeder.core.sessions import Sessions
 from feedplane_feeder.core.spill import join_batches
 from feedplane_feeder.core.tape import Taken, Tape
 from feedplane_feeder.events import Event
-from feedplane_feeder.instruments import parse_instrument_id
 from feedplane_feeder.log import FieldLog
 from feedplane_feeder.meters import Meters
 from feedplane_feeder.records import BookDelta, ChannelKind, Gap, GapCause, Quarantined
@@ -102,16 +102,13 @@ class Publisher:
         # Without channels there is nothing to remember, and what was before says nothing.
         self._remembers = mode is not FailoverMode.WARM
         self._offers, self._offers_books = self._merged, False
-        self._gaps: dict[tuple[str, str], int] = {}
-        self._filled: dict[tuple[str, str], int] = {}
-        self._unfillable: dict[tuple[str, str], int] = {}
-        self._open: Mapping[tuple[str, str], int] | None = None
+        self.gaps = GapCounts()
         self._published: PublisherSession | None = None
         for writer in self._writers:
             writer.on_gap = self._count_gap
             writer.on_resync = self._resync
             writer.settlement.spans = tape.spans
-            writer.settlement.on_filled = self._count_filled
+            writer.settlement.on_filled = self.gaps.fill
 
     @property
     def active(self) -> bool:
@@ -215,34 +212,6 @@ class Publisher:
         spans = ((channel, self.tape.span(key, channel.name)) for channel, key in channels)
         return {channel: span[1] for channel, span in spans if span is not None}
 
-    def gap_counts(self) -> tuple[GapCount, ...]:
-        """Return the gaps by instrument and channel: open ones of the ledger where it was read."""
-        keys = {*self._gaps, *self._filled, *self._unfillable, *(self._open or ())}
-        counts = (self._count_gaps(key) for key in sorted(keys))
-        return tuple(count for count in counts if count.open or count.filled or count.unfillable)
-
-    def recount(self, opened: Mapping[tuple[str, str], int] | None) -> None:
-        """Take over how many gaps a ledger has open; None when nobody reads it any more."""
-        self._open = opened
-
-    def add_repaired(self, gap: Gap, *, filled: int, unfillable: int) -> None:
-        """Count what became of an open gap."""
-        key = (gap.instrument_id, gap.channel)
-        self._filled[key] = self._filled.get(key, 0) + filled
-        self._unfillable[key] = self._unfillable.get(key, 0) + unfillable
-
-    def _count_gaps(self, key: tuple[str, str]) -> GapCount:
-        filled, unfillable = self._filled.get(key, 0), self._unfillable.get(key, 0)
-        named = self._gaps.get(key, 0)
-        opened = named - filled - unfillable if self._open is None else self._open.get(key, 0)
-        return GapCount(
-            symbol=parse_instrument_id(key[0]).symbol,
-            channel=key[1],
-            open=max(0, opened),
-            filled=filled,
-            unfillable=unfillable,
-        )
-
     def _offer(self, taken: Taken, quarantined: list[Quarantined], now_ns: int) -> None:
         quarantined = [*quarantined, *taken.quarantined] if taken.quarantined else quarantined
         if taken.gaps:
@@ -314,13 +283,8 @@ class Publisher:
         )
 
     def _count_gap(self, gap: Gap) -> None:
-        key = (gap.instrument_id, gap.channel)
-        self._gaps[key] = self._gaps.get(key, 0) + 1
+        self.gaps.name(gap)
         self.on_gaps()
-
-    def _count_filled(self, gap: Gap) -> None:
-        key = (gap.instrument_id, gap.channel)
-        self._filled[key] = min(self._gaps.get(key, 0), self._filled.get(key, 0) + 1)
 
     def _note_quarantined(self, quarantined: Sequence[Quarantined]) -> None:
         self.meters.add_quarantined([row.channel for row in quarantined])

@@ -18,8 +18,9 @@ from feedplane_feeder.core.budget import SECOND_NS, Allowance, Priority
 from feedplane_feeder.core.evidence import BY_BACKFILL, Piece, Repaired
 from feedplane_feeder.core.findings import Findings
 from feedplane_feeder.core.history import History, Page
-from feedplane_feeder.core.ports import Adapter, Channel, Clock, RepairLedger, Span
+from feedplane_feeder.core.ports import Adapter, Channel, Clock
 from feedplane_feeder.core.repair import Ask, Cost, RepairPlan, Repairs, pause_seconds
+from feedplane_feeder.core.repair_ledger import RepairLedger, Span
 from feedplane_feeder.errors import FeederError, SinkUnavailableError, VenueThrottledError
 from feedplane_feeder.events import Event
 from feedplane_feeder.instruments import parse_instrument_id
@@ -40,6 +41,7 @@ IDLE_SECONDS: Final = 5.0
 BUSY_FOR_NS: Final = 20 * SECOND_NS
 AWAY_SECONDS: Final = 2.0
 LARGE_EVERY_NS: Final = 30 * SECOND_NS
+SETTLED_EVERY_NS: Final = 30 * SECOND_NS
 MOST_LARGE: Final = 500
 ROWS_A_WRITE: Final = 20_000
 LARGE_MINUTES: Final = 0.5
@@ -119,7 +121,7 @@ class Mender:
         self._pause = 0.0
         self._opened = False
         self._spans: dict[Gap, Span] = {}
-        self._large_at_ns = 0
+        self._large_at_ns = self._settled_at_ns = 0
         self._counts: Counter[str] = Counter()
 
     def stir(self) -> None:
@@ -177,7 +179,8 @@ class Mender:
     async def _close(self) -> None:
         self._opened = False
         self._spans = {}
-        self._scene.publisher.recount(None)
+        self._settled_at_ns = 0
+        self._scene.publisher.gaps.recount_open(None)
         await self._ledger.close()
 
     async def _look_safely(self) -> None:
@@ -198,7 +201,9 @@ class Mender:
             (scene.adapter.instrument_id(channel.symbol), channel.name)
             for channel in scene.wanted()
         }
-        found = await self._ledger.shard_gaps(sorted({key[0] for key in wanted}))
+        instrument_ids = sorted({key[0] for key in wanted})
+        await self._look_at_settled(instrument_ids, now_ns)
+        found = await self._ledger.shard_gaps(instrument_ids)
         gaps = [gap for gap in found if (gap.instrument_id, gap.channel) in wanted]
         self._repairs.manual = scene.manual()
         self._repairs.largest_weight = int(scene.allowance.repair_ceiling() * LARGE_MINUTES)
@@ -295,7 +300,8 @@ class Mender:
         await self._ledger.give_up(gaps)
         for gap, reason in gaps:
             self._count(gap.channel, "unfillable", 1)
-            self._scene.publisher.add_repaired(gap, filled=0, unfillable=1)
+            piece = Piece(gap=gap, reason=reason)
+            self._scene.publisher.gaps.repair(Repaired(gap=gap, pieces=(piece,)))
             self._scene.log.info(
                 Event.GAP_GIVEN_UP,
                 instrument_id=gap.instrument_id,
@@ -322,9 +328,17 @@ class Mender:
                 ask = Ask(gaps=(gap,), weight=0)
                 self._tell(ask, (Repaired(gap=gap, pieces=(piece,)),), now_ns)
 
+    # The ledger is every process's, and a Backfill's too; what this one did is added meanwhile.
+    async def _look_at_settled(self, instrument_ids: Sequence[str], now_ns: int) -> None:
+        if now_ns < self._settled_at_ns:
+            return
+        settled = await self._ledger.settled_gaps(instrument_ids)
+        self._settled_at_ns = now_ns + SETTLED_EVERY_NS
+        self._scene.publisher.gaps.recount_settled(settled)
+
     def _recount(self, gaps: Sequence[Gap]) -> None:
         self._counts["open"] = len(gaps)
-        self._scene.publisher.recount(Counter((gap.instrument_id, gap.channel) for gap in gaps))
+        self._scene.publisher.gaps.recount_open(gaps)
         self._scene.metrics.open_gaps.labels(self._venue, self._ledger.name).set(len(gaps))
 
     def _tell(self, ask: Ask, repaired: Sequence[Repaired], now_ns: int) -> None:
@@ -333,7 +347,7 @@ class Mender:
         for each in repaired:
             filled = sum(piece.filled_by is not None for piece in each.pieces)
             unfillable = sum(piece.reason is not None for piece in each.pieces)
-            self._scene.publisher.add_repaired(each.gap, filled=filled, unfillable=unfillable)
+            self._scene.publisher.gaps.repair(each)
             self._counts.update(filled=filled, unfillable=unfillable)
             self._count(ask.channel, "filled", filled)
             self._count(ask.channel, "unfillable", unfillable)

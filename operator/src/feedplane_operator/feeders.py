@@ -316,7 +316,8 @@ def sign(view: FeederView) -> Hashable:
         (report.coverage.wanted, report.coverage.live),
         problems,
         tuple(
-            (gap.symbol, gap.channel, gap.open, gap.filled, gap.unfillable) for gap in report.gaps
+            (gap.symbol, gap.channel, gap.open, gap.filled, gap.unfillable, gap.missing)
+            for gap in report.gaps
         ),
         report.large_gaps,
         report.missing_days,

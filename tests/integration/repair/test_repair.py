@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from rig import wait_for
+from rig import Feeder, wait_for
 from trial import Trial
 
 pytestmark = pytest.mark.timeout(180)
@@ -66,6 +66,27 @@ def test_cut_of_seconds_is_filled_and_nothing_doubled(make_trial: Callable[..., 
     rows = trial.gaps("trade")
     assert {row["cause"] for row in rows} <= {"disconnect", "stale"}
     assert {(row["state"], row["filled_by"]) for row in rows} == {("filled", "rest")}
+
+
+def test_restarted_feeder_tells_what_the_ledger_holds(make_trial: Callable[..., Trial]) -> None:
+    trial = make_trial(channels=("trade",))
+    with trial.feeder() as first:
+        trial.venue.fault("skip", streams="*@aggTrade", count=3)
+        wait_for(lambda: trial.gaps("trade"), 60, "a gap", every=0.5)
+        wait_closed(trial)
+        first.program.kill()
+    with trial.feeder() as second:
+        wait_for(lambda: tells_the_ledger(trial, second), 60, "the ledger's numbers", every=1)
+        trial.end(second)
+
+
+def tells_the_ledger(trial: Trial, running: Feeder) -> bool:
+    """Tell whether the feeder counts the gaps that the ledger holds, all of them filled."""
+    told = running.status()["gaps"]
+    (held,) = trial.fetch("select count(*), count(filled_at) as filled from feedplane.gaps")
+    counted = sum(each["filled"] for each in told)
+    missing = sum(each["missing"] or 0 for each in told)
+    return held["count"] == held["filled"] == counted > 0 and missing == 0
 
 
 def test_downtime_and_what_was_left_open_are_filled_at_the_start(

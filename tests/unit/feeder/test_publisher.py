@@ -87,7 +87,7 @@ def test_standby_checks_and_offers_nothing() -> None:
     made.take(Received(records=[trade(1), trade(3)]), 5)
     made.sweep(5 + GRACE_NS)
     assert writer.batches == []
-    assert made.gap_counts() == ()
+    assert made.gaps.list_all() == ()
     assert made.buffer.records == 2
 
 
@@ -222,9 +222,12 @@ def test_quarantined_frames_go_along() -> None:
 def test_gaps_a_writer_finds_are_counted() -> None:
     writer = ListWriter()
     made = publisher(writer)
+    stirred: list[int] = []
+    made.on_gaps = lambda: stirred.append(1)
     assert writer.on_gap is not None
     writer.on_gap(Gap(instrument_id=ID, channel="quote", cause="restart", detected_at=1))
-    assert made.gap_counts() == (GapCount(symbol="BTCUSDT", channel="quote", open=1),)
+    assert stirred == [1]
+    assert made.gaps.list_all() == (GapCount(symbol="BTCUSDT", channel="quote", open=1),)
 
 
 def test_filled_gaps_are_counted_as_such() -> None:
@@ -234,28 +237,11 @@ def test_filled_gaps_are_counted_as_such() -> None:
     assert writer.on_gap is not None
     assert writer.settlement.on_filled is not None
     writer.settlement.on_filled(gap)
-    assert made.gap_counts() == ()
+    assert made.gaps.list_all() == ()
     writer.on_gap(gap)
     writer.on_gap(gap)
     writer.settlement.on_filled(gap)
-    assert made.gap_counts() == (GapCount(symbol="BTCUSDT", channel="quote", open=1, filled=1),)
-
-
-def test_gaps_of_a_ledger_count_instead_of_those_named() -> None:
-    writer = ListWriter()
-    made = publisher(writer)
-    stirred: list[int] = []
-    made.on_gaps = lambda: stirred.append(1)
-    gap = Gap(instrument_id=ID, channel="trade", cause="restart", detected_at=1)
-    assert writer.on_gap is not None
-    writer.on_gap(gap)
-    made.recount({(ID, "trade"): 7})
-    made.add_repaired(gap, filled=2, unfillable=1)
-    counted = GapCount(symbol="BTCUSDT", channel="trade", open=7, filled=2, unfillable=1)
-    assert made.gap_counts() == (counted,)
-    made.recount(None)
-    assert made.gap_counts()[0].open == 0
-    assert stirred == [1]
+    assert made.gaps.list_all() == (GapCount(symbol="BTCUSDT", channel="quote", open=1, filled=1),)
 
 
 def test_line_knows_between_which_quotes_it_missed_none() -> None:

@@ -13,8 +13,10 @@ from feedplane_feeder.adapters.binance_history import SPOT_HISTORY
 from feedplane_feeder.adapters.binance_spot import ADAPTER
 from feedplane_feeder.allowance import LocalAllowance
 from feedplane_feeder.core.budget import Priority
+from feedplane_feeder.core.gap_counts import SeriesKey, SettledGaps, count_ids
 from feedplane_feeder.core.history import History
-from feedplane_feeder.core.ports import Batch, Channel, Span, Written
+from feedplane_feeder.core.ports import Batch, Channel, Written
+from feedplane_feeder.core.repair_ledger import Span
 from feedplane_feeder.core.tape import Tape
 from feedplane_feeder.errors import SinkUnavailableError, VenueUnavailableError
 from feedplane_feeder.log import get_log
@@ -70,7 +72,7 @@ class MemoryLedger:
         self.given_up: list[tuple[Gap, str]] = []
         self.settled: list[tuple[Gap, str]] = []
         self.records: list[Trade] = []
-        self.backfilled = 0
+        self.backfilled = self.filled_by_others = 0
         self.away = False
         self.opened = self.closed = 0
 
@@ -86,6 +88,15 @@ class MemoryLedger:
         if self.away:
             raise SinkUnavailableError(self.name, "away")
         return [gap for gap in self.gaps if gap.instrument_id in instrument_ids]
+
+    async def settled_gaps(self, instrument_ids: Sequence[str]) -> dict[SeriesKey, SettledGaps]:
+        assert instrument_ids == [INSTRUMENT]
+        filled = [gap for gap, by in self.settled if by in {"rest", "backfill"}]
+        lost = [gap for gap, by in self.settled if by not in {"rest", "backfill"}]
+        lost += [gap for gap, _ in self.given_up]
+        count = len(filled) + self.filled_by_others
+        told = SettledGaps(count, len(lost), sum(map(count_ids, lost)))
+        return {(INSTRUMENT, "trade"): told}
 
     async def begin(self, gaps: Sequence[Gap]) -> None:
         self.begun += gaps
@@ -201,13 +212,13 @@ async def test_hole_of_the_venue_is_unfillable_at_the_second_look() -> None:
     async with mending(gap) as made:
         made.rest.lacking = {12}
         await made.until(lambda: not made.ledger.gaps)
-        counts = made.publisher.gap_counts()
+        counts = made.publisher.gaps.list_all()
     assert made.ledger.settled == [
         (trades(10, 11), "rest"),
         (trades(13, 14), "rest"),
         (trades(12, 12), "venue"),
     ]
-    assert (counts[0].filled, counts[0].unfillable) == (2, 1)
+    assert (counts[0].filled, counts[0].unfillable, counts[0].missing) == (2, 1, 1)
 
 
 async def test_venue_that_does_not_answer_is_asked_later() -> None:
@@ -265,6 +276,17 @@ async def test_line_that_stands_by_leaves_the_ledger_alone() -> None:
         assert (made.rest.asked, made.ledger.closed) == ([], 1)
         made.publisher.promote(2, "LeaseExpired", made.clock.now_ns())
         await made.until(lambda: made.ledger.settled)
+
+
+async def test_gaps_that_others_settled_are_counted_too() -> None:
+    async with mending(trades(1, 2)) as made:
+        made.ledger.filled_by_others = 5
+        await made.until(lambda: made.ledger.settled)
+        await asyncio.sleep(1)
+        assert [count.filled for count in made.publisher.gaps.list_all()] == [6]
+        made.ledger.filled_by_others = 9
+        await asyncio.sleep(40)
+        assert [count.filled for count in made.publisher.gaps.list_all()] == [10]
 
 
 async def test_ledger_that_is_away_is_asked_another_time() -> None:

@@ -97,6 +97,8 @@ class GapsView:
     open: int = 0
     filled: int = 0
     unfillable: int = 0
+    missing: int = 0
+    """Trades."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,6 +212,7 @@ def build_view(
             open=sum(one.gaps.open for one in shown),
             filled=sum(one.gaps.filled for one in shown),
             unfillable=sum(one.gaps.unfillable for one in shown),
+            missing=sum(one.gaps.missing for one in shown),
         ),
         events_per_second=number_or_none(status, "eventsPerSecond"),
         lag_milliseconds=number_or_none(status, "lagMilliseconds"),

@@ -110,6 +110,7 @@ def _gaps(gaps: GapsView) -> tuple[Part, ...]:
             f", {render_count(gaps.unfillable)} unfillable",
             DOUBTFUL if gaps.unfillable else "",
         ),
+        (f", {render_count(gaps.missing)} trades missing" if gaps.missing else "", BAD),
     )
 
 

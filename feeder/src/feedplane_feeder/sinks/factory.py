@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, TypedDict
 
 from feedplane_api.backfill_worker import BackfillConfig
 from feedplane_api.worker import FileSinkConfig, PostgresSinkConfig, SinkConfig, WorkerConfig
-from feedplane_feeder.core.ports import Clock, RepairLedger, Sink
+from feedplane_feeder.core.ports import Clock, Sink
+from feedplane_feeder.core.repair_ledger import RepairLedger
 from feedplane_feeder.log import FieldLog
 from feedplane_feeder.metrics import Metrics
 

@@ -33,6 +33,7 @@ class Statements:
     begin_fill: str
     shard_gaps: str
     """Open gaps of some instruments, the oldest first."""
+    settled_gaps: str
     give_up_gap: str
     neighbour_times: str
     """ts_event of the last trade before some number, and of the first one behind another."""
@@ -65,6 +66,7 @@ def render_statements(schema: str) -> Statements:
         divide_gap=_DIVIDE_GAP.format(schema=name),
         begin_fill=_BEGIN_FILL.format(schema=name),
         shard_gaps=_SHARD_GAPS.format(schema=name),
+        settled_gaps=_SETTLED_GAPS.format(schema=name),
         give_up_gap=_GIVE_UP_GAP.format(schema=name),
         neighbour_times=_NEIGHBOUR_TIMES.format(schema=name),
         count_ids=_COUNT_IDS.format(schema=name),
@@ -182,6 +184,13 @@ update {schema}.gaps set filling_since = now() where filling_since is null and f
 _SHARD_GAPS = """
 select * from {schema}.gaps where filled_at is null and reason is null
     and instrument_id = any($1::text[]) and feed_source = $2 order by detected_at limit $3
+"""
+_SETTLED_GAPS = """
+select instrument_id, channel, count(filled_at) as filled,
+    count(*) filter (where filled_at is null) as given_up,
+    coalesce(sum(to_id - from_id + 1) filter (where filled_at is null), 0)::bigint as ids
+from {schema}.gaps where (filled_at is not null or reason is not null)
+    and instrument_id = any($1::text[]) and feed_source = $2 group by instrument_id, channel
 """
 _GIVE_UP_GAP = """
 update {schema}.gaps set reason = gone.reason

@@ -10,7 +10,9 @@ from datetime import datetime
 from typing import Final
 
 from feedplane_feeder.core.evidence import BY_BACKFILL, Piece, Repaired
-from feedplane_feeder.core.ports import Batch, Span, Written
+from feedplane_feeder.core.gap_counts import SeriesKey, SettledGaps
+from feedplane_feeder.core.ports import Batch, Written
+from feedplane_feeder.core.repair_ledger import Span
 from feedplane_feeder.records import ChannelKind, Gap
 from feedplane_feeder.sinks import postgres_ledger as ledger
 from feedplane_feeder.sinks.postgres import PostgresSink
@@ -47,6 +49,25 @@ class PostgresRepair(PostgresSink):
                     MOST_GAPS,
                 )
         return [ledger.read_gap(dict(row)) for row in rows]
+
+    async def settled_gaps(self, instrument_ids: Sequence[str]) -> dict[SeriesKey, SettledGaps]:
+        """Return what became of these instruments' gaps, by instrument_id and channel.
+
+        Raises:
+            SinkUnavailableError: not reachable now.
+        """
+        arguments = list(instrument_ids), self._finder.feed_source
+        async with self._turn:
+            with self._ours():
+                rows = await self._open_connection().fetch(
+                    self._statements.settled_gaps, *arguments
+                )
+        return {
+            (row["instrument_id"], row["channel"]): SettledGaps(
+                row["filled"], row["given_up"], row["ids"]
+            )
+            for row in rows
+        }
 
     async def begin(self, gaps: Sequence[Gap]) -> None:
         """Say of gaps that they are being filled.

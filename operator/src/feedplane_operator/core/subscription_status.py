@@ -128,10 +128,12 @@ def count_gaps(
         for gap in report.gaps
         if gap.symbol in symbols and gap.channel in channels
     ]
+    missing = [row.missing for row in rows]
     return Gaps(
         open=sum(row.open for row in rows),
         filled=sum(row.filled for row in rows),
         unfillable=sum(row.unfillable for row in rows),
+        missing=None if None in missing else sum(filter(None, missing)),
     )
 
 

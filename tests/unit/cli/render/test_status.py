@@ -34,6 +34,13 @@ def test_status_shows_who_is_active_and_why() -> None:
     assert "\x1b" not in text
 
 
+def test_missing_trades_are_told_only_where_there_are_any() -> None:
+    assert "missing" not in draw(feed())
+    gaps = {"open": 0, "filled": 5, "unfillable": 1, "missing": 1_200}
+    text = draw(feed(), subscriptions=[subscription(gaps=gaps)])
+    assert lines_of(text, "0 open, 5 filled, 1 unfillable, 1,200 trades missing")
+
+
 def test_status_on_a_terminal_is_coloured() -> None:
     assert "\x1b[32m" in draw(feed(), colour=True)
 

@@ -159,15 +159,25 @@ def test_tape_is_complete_without_an_open_gap(gaps: Gaps, said: tuple[str, str])
 
 def test_gaps_count_the_pairs_that_are_wanted() -> None:
     gaps = (
-        GapCount(symbol="A", channel="trade", open=1, filled=2),
+        GapCount(symbol="A", channel="trade", open=1, filled=2, missing=40),
         GapCount(symbol="A", channel="quote", open=7),
         GapCount(symbol="Z", channel="trade", open=7),
     )
     reports = [
         feeder_status(gaps=gaps),
-        feeder_status(gaps=(GapCount(symbol="B", channel="trade", unfillable=3),)),
+        feeder_status(gaps=(GapCount(symbol="B", channel="trade", unfillable=3, missing=2),)),
     ]
-    assert count_gaps(WANTED, EXPANSION, reports) == Gaps(open=1, filled=2, unfillable=3)
+    counted = count_gaps(WANTED, EXPANSION, reports)
+    assert counted == Gaps(open=1, filled=2, unfillable=3, missing=42)
+
+
+def test_missing_trades_are_not_told_where_a_feeder_reads_no_ledger() -> None:
+    gaps = (
+        GapCount(symbol="A", channel="trade", missing=1),
+        GapCount(symbol="B", channel="trade", open=1),
+    )
+    assert count_gaps(WANTED, EXPANSION, [feeder_status(gaps=gaps)]).missing is None
+    assert count_gaps(WANTED, EXPANSION, [feeder_status()]).missing == 0
 
 
 def test_last_event_moves_in_large_steps() -> None:
