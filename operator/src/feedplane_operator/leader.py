@@ -21,6 +21,7 @@ from feedplane_operator.core.election import (
     Sight,
     decide,
     look,
+    wait_seconds,
 )
 from feedplane_operator.core.plan import Manifest, Ref
 from feedplane_operator.errors import (
@@ -64,13 +65,16 @@ class Election:
     async def acquire(self) -> None:
         """Return once the Lease is held."""
         while not self._held:
+            wait: float = RETRY_PERIOD_SECONDS
             try:
                 self._held = await self._step()
             except ClusterError as error:
                 _LOG.warning(LogEvent.LEADERSHIP_UNREACHABLE, error=error)
+            else:
+                wait = wait_seconds(self._sight, monotonic_seconds())
             self._beat()
             if not self._held:
-                await self._sleep(RETRY_PERIOD_SECONDS)
+                await self._sleep(wait)
         _LOG.info(LogEvent.LEADERSHIP_ACQUIRED, identity=self._identity)
 
     async def hold(self) -> None:

@@ -11,6 +11,7 @@ from typing import Final
 LEASE_DURATION_SECONDS: Final = 15
 RENEW_DEADLINE_SECONDS: Final = 10
 RETRY_PERIOD_SECONDS: Final = 2
+PAST_EXPIRY_SECONDS: Final = 0.1
 
 
 class Move(StrEnum):
@@ -57,3 +58,11 @@ def decide(sight: Sight, identity: str, now: float) -> Move:
     if not record.holder or now - sight.since > record.duration_seconds:
         return Move.TAKE
     return Move.WAIT
+
+
+def wait_seconds(sight: Sight | None, now: float) -> float:
+    """Return when a candidate looks again: no later than the Lease it saw expires."""
+    if sight is None or sight.record is None:
+        return RETRY_PERIOD_SECONDS
+    left = sight.since + sight.record.duration_seconds - now
+    return min(RETRY_PERIOD_SECONDS, max(left, 0) + PAST_EXPIRY_SECONDS)

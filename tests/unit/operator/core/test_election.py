@@ -1,5 +1,8 @@
+import pytest
+
 from feedplane_operator.core.election import (
     LEASE_DURATION_SECONDS,
+    PAST_EXPIRY_SECONDS,
     RENEW_DEADLINE_SECONDS,
     RETRY_PERIOD_SECONDS,
     LeaseRecord,
@@ -7,6 +10,7 @@ from feedplane_operator.core.election import (
     Sight,
     decide,
     look,
+    wait_seconds,
 )
 
 OTHER = LeaseRecord(holder="other", duration_seconds=15, renew_time="t1")
@@ -41,5 +45,15 @@ def test_renewal_by_the_holder_starts_the_wait_anew() -> None:
 
 def test_durations_leave_the_leader_time_to_end_first() -> None:
     assert LEASE_DURATION_SECONDS > RENEW_DEADLINE_SECONDS > RETRY_PERIOD_SECONDS * 1.2
-    # Two looks late at worst, and still within the promised twenty seconds.
-    assert LEASE_DURATION_SECONDS + 2 * RETRY_PERIOD_SECONDS < 20
+    # One look late at worst, which leaves time to act within the promised twenty seconds.
+    assert LEASE_DURATION_SECONDS + RETRY_PERIOD_SECONDS + PAST_EXPIRY_SECONDS < 18
+
+
+@pytest.mark.parametrize(
+    ("now", "wait"),
+    [(100.0, 2.0), (113.0, 2.0), (113.5, 1.6), (115.0, 0.1), (120.0, 0.1)],
+)
+def test_candidate_looks_again_when_the_lease_expires(now: float, wait: float) -> None:
+    assert wait_seconds(Sight(record=OTHER, since=100.0), now) == pytest.approx(wait)
+    assert wait_seconds(Sight(record=None, since=100.0), now) == RETRY_PERIOD_SECONDS
+    assert wait_seconds(None, now) == RETRY_PERIOD_SECONDS
