@@ -62,6 +62,8 @@ class RepairReport(ContractModel):
     unfillable: int = 0
     rows: int = 0
     """Rows that filled them."""
+    pending: bool = False
+    """No ledger was read yet since this feeder publishes: its counts of gaps say nothing."""
 
 
 class LargeGap(ContractModel):

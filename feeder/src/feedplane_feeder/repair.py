@@ -96,6 +96,7 @@ class Menders:
             filled=sum(report.filled for report in reports),
             unfillable=sum(report.unfillable for report in reports),
             rows=sum(report.rows for report in reports),
+            pending=any(report.pending for report in reports),
         )
 
     def large_gaps(self) -> tuple[LargeGap, ...]:
@@ -120,6 +121,7 @@ class Mender:
         self._busy_until_ns = 0
         self._pause = 0.0
         self._opened = False
+        self._pending = True
         self._spans: dict[Gap, Span] = {}
         self._large_at_ns = self._settled_at_ns = 0
         self._counts: Counter[str] = Counter()
@@ -137,6 +139,7 @@ class Mender:
             filled=counts["filled"],
             unfillable=counts["unfillable"],
             rows=counts["rows"],
+            pending=self._pending,
         )
 
     def large_gaps(self) -> list[LargeGap]:
@@ -162,6 +165,7 @@ class Mender:
                     await self._look_safely()
                 elif self._opened:
                     await self._close()
+                    self._pending = True
         finally:
             await self._ledger.close()
 
@@ -212,6 +216,7 @@ class Mender:
             await self._give_up(plan.unfillable)
         given_up = {gap for gap, _ in plan.unfillable}
         self._recount([gap for gap in gaps if gap not in given_up])
+        self._pending = False
         await self._look_at_large(plan.large, now_ns)
         await self._ask(plan)
         self._look_again(plan, now_ns)

@@ -319,6 +319,7 @@ def sign(view: FeederView) -> Hashable:
             (gap.symbol, gap.channel, gap.open, gap.filled, gap.unfillable, gap.missing)
             for gap in report.gaps
         ),
+        report.repair.pending,
         report.large_gaps,
         report.missing_days,
         tuple((sink.name, sink.connected) for sink in report.sinks),

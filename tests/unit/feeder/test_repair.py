@@ -274,6 +274,7 @@ async def test_line_that_stands_by_leaves_the_ledger_alone() -> None:
         made.ledger.gaps.append(trades(1, 2))
         await asyncio.sleep(60)
         assert (made.rest.asked, made.ledger.closed) == ([], 1)
+        assert made.menders.report().pending
         made.publisher.promote(2, "LeaseExpired", made.clock.now_ns())
         await made.until(lambda: made.ledger.settled)
 
@@ -281,9 +282,11 @@ async def test_line_that_stands_by_leaves_the_ledger_alone() -> None:
 async def test_gaps_that_others_settled_are_counted_too() -> None:
     async with mending(trades(1, 2)) as made:
         made.ledger.filled_by_others = 5
+        assert made.menders.report().pending
         await made.until(lambda: made.ledger.settled)
         await asyncio.sleep(1)
         assert [count.filled for count in made.publisher.gaps.list_all()] == [6]
+        assert not made.menders.report().pending
         made.ledger.filled_by_others = 9
         await asyncio.sleep(40)
         assert [count.filled for count in made.publisher.gaps.list_all()] == [10]

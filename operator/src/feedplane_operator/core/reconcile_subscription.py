@@ -7,7 +7,7 @@ from feedplane_api.conditions import ConditionStatus, ConditionType, Reason, fin
 from feedplane_api.errors import InvalidSpecError
 from feedplane_api.feed_source import FeedSource
 from feedplane_api.names import LABEL_ACCOUNT, LABEL_SHARD, worker_name
-from feedplane_api.subscription import Gaps, Subscription, SubscriptionStatus
+from feedplane_api.subscription import Subscription, SubscriptionStatus
 from feedplane_api.worker import FailoverMode, FeederStatus
 from feedplane_operator.core.children.configmap import ANNOTATION_WORKER_HASH
 from feedplane_operator.core.coverage import ShardView, judge_pairs
@@ -22,7 +22,7 @@ from feedplane_operator.core.subscription_status import (
     observe_status,
     refuse_status,
 )
-from feedplane_operator.core.wanted import Expansion, expand_subscription
+from feedplane_operator.core.wanted import expand_subscription
 from feedplane_operator.core.workers import read_assignment
 
 RESYNC_SECONDS: Final = 300.0
@@ -47,7 +47,7 @@ def reconcile_subscription(resource: Manifest, observed: Observed, now: datetime
     shards = view_shards(feed_source, observed, now)
     pairs = judge_pairs(subscription, expansion, assigned, shards)
     reports = [view.reports[0] for view in shards.values() if view.reports]
-    gaps = _gaps(subscription, expansion, reports)
+    gaps = count_gaps(subscription, expansion, reports)
     accepted = find_condition(feed_source.status.conditions, ConditionType.ACCEPTED)
     refused = accepted is not None and accepted.status is ConditionStatus.FALSE
     refusal = _not_accepted(name) if refused else None
@@ -114,12 +114,6 @@ def _hashes(observed: Observed) -> dict[tuple[str, int], str]:
 
 def _not_accepted(name: str) -> tuple[Reason, str]:
     return Reason.FEED_SOURCE_NOT_ACCEPTED, f"spec.feedSourceRef.name: see FeedSource {name}"
-
-
-def _gaps(
-    subscription: Subscription, expansion: Expansion, reports: list[FeederStatus]
-) -> Gaps | None:
-    return count_gaps(subscription, expansion, reports) if reports else None
 
 
 def _refuse(resource: Manifest, refusal: tuple[Reason, str], now: datetime) -> Plan:

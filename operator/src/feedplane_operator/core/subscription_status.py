@@ -3,7 +3,7 @@
 Must not know how they were observed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -118,9 +118,14 @@ def observe_status(
 
 
 def count_gaps(
-    subscription: Subscription, expansion: Expansion, reports: Iterable[FeederStatus]
-) -> Gaps:
-    """Return the ledger's rows of the Subscription's pairs, as the publishing feeders count."""
+    subscription: Subscription, expansion: Expansion, reports: Sequence[FeederStatus]
+) -> Gaps | None:
+    """Return the ledger's rows of the Subscription's pairs, as the publishing feeders count.
+
+    None while a feeder that publishes has not read it, or none told anything.
+    """
+    if not reports or any(report.repair.pending for report in reports):
+        return None
     symbols, channels = set(expansion.symbols), set(subscription.spec.channels)
     rows = [
         gap

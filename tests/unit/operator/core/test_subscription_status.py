@@ -7,7 +7,7 @@ from support_resources import feeder_status, subscription
 
 from feedplane_api.conditions import Reason
 from feedplane_api.subscription import Gaps, SubscriptionStatus
-from feedplane_api.worker import ChannelState, GapCount
+from feedplane_api.worker import ChannelState, GapCount, RepairReport
 from feedplane_operator.core.coverage import Missing, Pairs
 from feedplane_operator.core.subscription_status import (
     count_gaps,
@@ -176,8 +176,15 @@ def test_missing_trades_are_not_told_where_a_feeder_reads_no_ledger() -> None:
         GapCount(symbol="A", channel="trade", missing=1),
         GapCount(symbol="B", channel="trade", open=1),
     )
-    assert count_gaps(WANTED, EXPANSION, [feeder_status(gaps=gaps)]).missing is None
-    assert count_gaps(WANTED, EXPANSION, [feeder_status()]).missing == 0
+    told = count_gaps(WANTED, EXPANSION, [feeder_status(gaps=gaps)])
+    assert told == Gaps(open=1)
+    assert count_gaps(WANTED, EXPANSION, [feeder_status()]) == Gaps(missing=0)
+
+
+def test_gaps_are_not_told_before_the_ledger_was_read() -> None:
+    promoted = feeder_status(repair=RepairReport(pending=True))
+    assert count_gaps(WANTED, EXPANSION, [feeder_status(), promoted]) is None
+    assert count_gaps(WANTED, EXPANSION, []) is None
 
 
 def test_last_event_moves_in_large_steps() -> None:
