@@ -350,8 +350,7 @@ class Mender:
         pieces = [piece for each in repaired for piece in each.pieces]
         rows = sum(piece.rows for piece in pieces)
         for each in repaired:
-            filled = sum(piece.filled_by is not None for piece in each.pieces)
-            unfillable = sum(piece.reason is not None for piece in each.pieces)
+            filled, unfillable = len(each.filled), len(each.given_up)
             self._scene.publisher.gaps.repair(each)
             self._counts.update(filled=filled, unfillable=unfillable)
             self._count(ask.channel, "filled", filled)

@@ -13,10 +13,12 @@ from feedplane_feeder.adapters.binance_history import SPOT_HISTORY
 from feedplane_feeder.adapters.binance_spot import ADAPTER
 from feedplane_feeder.allowance import LocalAllowance
 from feedplane_feeder.core.budget import Priority
-from feedplane_feeder.core.gap_counts import SeriesKey, SettledGaps, count_ids
+from feedplane_feeder.core.evidence import count_ids
+from feedplane_feeder.core.gap_counts import SettledGaps
 from feedplane_feeder.core.history import History
 from feedplane_feeder.core.ports import Batch, Channel, Written
 from feedplane_feeder.core.repair_ledger import Span
+from feedplane_feeder.core.restart import ChannelKey
 from feedplane_feeder.core.tape import Tape
 from feedplane_feeder.errors import SinkUnavailableError, VenueUnavailableError
 from feedplane_feeder.log import get_log
@@ -89,7 +91,7 @@ class MemoryLedger:
             raise SinkUnavailableError(self.name, "away")
         return [gap for gap in self.gaps if gap.instrument_id in instrument_ids]
 
-    async def settled_gaps(self, instrument_ids: Sequence[str]) -> dict[SeriesKey, SettledGaps]:
+    async def settled_gaps(self, instrument_ids: Sequence[str]) -> dict[ChannelKey, SettledGaps]:
         assert instrument_ids == [INSTRUMENT]
         filled = [gap for gap, by in self.settled if by in {"rest", "backfill"}]
         lost = [gap for gap, by in self.settled if by not in {"rest", "backfill"}]

@@ -52,14 +52,36 @@ class Repaired:
     pieces: tuple[Piece, ...]
 
     @property
+    def filled(self) -> tuple[Piece, ...]:
+        """What was filled of it."""
+        return tuple(piece for piece in self.pieces if piece.filled_by is not None)
+
+    @property
+    def given_up(self) -> tuple[Piece, ...]:
+        """What of it can never be filled."""
+        return tuple(piece for piece in self.pieces if piece.reason is not None)
+
+    @property
+    def left(self) -> tuple[Piece, ...]:
+        """What of it is still open."""
+        return tuple(piece for piece in self.pieces if piece.open)
+
+    @property
     def settled(self) -> bool:
         """Whether nothing of it is open any more."""
-        return not any(piece.open for piece in self.pieces)
+        return not self.left
 
     @property
     def unchanged(self) -> bool:
         """Whether nothing was learned."""
         return len(self.pieces) == 1 and self.pieces[0].open
+
+
+def count_ids(gap: Gap) -> int:
+    """Return how many numbers a gap names; none where it is told by times."""
+    if gap.from_id is None or gap.to_id is None:
+        return 0
+    return gap.to_id - gap.from_id + 1
 
 
 def judge_ids(gap: Gap, ids: Sequence[int], *, proves: bool) -> Repaired:

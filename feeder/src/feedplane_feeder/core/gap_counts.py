@@ -10,12 +10,10 @@ from operator import add, sub
 from typing import Final, NamedTuple
 
 from feedplane_api.worker import GapCount
-from feedplane_feeder.core.evidence import Repaired
+from feedplane_feeder.core.evidence import Piece, Repaired, count_ids
+from feedplane_feeder.core.restart import ChannelKey
 from feedplane_feeder.instruments import parse_instrument_id
 from feedplane_feeder.records import ChannelKind, Gap
-
-SeriesKey = tuple[str, str]
-"""instrument_id and channel."""
 
 
 class OpenGaps(NamedTuple):
@@ -51,11 +49,11 @@ class GapCounts:
     """The gaps of one feeder's series."""
 
     def __init__(self) -> None:
-        self._named: dict[SeriesKey, int] = {}
-        self._settled: dict[SeriesKey, SettledGaps] = {}
-        self._elsewhere: dict[SeriesKey, SettledGaps] = {}
+        self._named: dict[ChannelKey, int] = {}
+        self._settled: dict[ChannelKey, SettledGaps] = {}
+        self._elsewhere: dict[ChannelKey, SettledGaps] = {}
         """What others settled, or this process in an earlier life."""
-        self._open: dict[SeriesKey, OpenGaps] | None = None
+        self._open: dict[ChannelKey, OpenGaps] | None = None
 
     def name(self, gap: Gap) -> None:
         """Count a gap that was found."""
@@ -71,26 +69,23 @@ class GapCounts:
 
     def repair(self, repaired: Repaired) -> None:
         """Count what became of an open gap of the ledger."""
-        key, pieces = _key(repaired.gap), repaired.pieces
-        filled = sum(piece.filled_by is not None for piece in pieces)
-        given_up = [piece.gap for piece in pieces if piece.reason is not None]
-        learned = SettledGaps(filled, len(given_up), sum(map(count_ids, given_up)))
+        key, given_up, left = _key(repaired.gap), repaired.given_up, repaired.left
+        learned = SettledGaps(len(repaired.filled), len(given_up), _sum_ids(given_up))
         self._settled[key] = self._settled.get(key, NONE_SETTLED).plus(learned)
         if self._open is not None and key in self._open:
             gaps, ids = self._open[key]
-            left = [piece.gap for piece in pieces if piece.open]
-            ids += sum(map(count_ids, left)) - count_ids(repaired.gap)
+            ids += _sum_ids(left) - count_ids(repaired.gap)
             self._open[key] = OpenGaps(gaps - 1 + len(left), ids)
 
     def recount_open(self, gaps: Iterable[Gap] | None) -> None:
         """Take over what a ledger has open; None when nobody reads it any more."""
-        found: dict[SeriesKey, OpenGaps] = {}
+        found: dict[ChannelKey, OpenGaps] = {}
         for gap in gaps or ():
             count, ids = found.get(_key(gap), NONE_OPEN)
             found[_key(gap)] = OpenGaps(count + 1, ids + count_ids(gap))
         self._open = None if gaps is None else found
 
-    def recount_settled(self, settled: Mapping[SeriesKey, SettledGaps]) -> None:
+    def recount_settled(self, settled: Mapping[ChannelKey, SettledGaps]) -> None:
         """Take over what a ledger has settled, whoever did it."""
         self._elsewhere = {
             key: settled.get(key, NONE_SETTLED).minus(self._settled.get(key, NONE_SETTLED))
@@ -103,7 +98,7 @@ class GapCounts:
         counts = (self._count(key) for key in sorted(keys))
         return tuple(count for count in counts if count.open or count.filled or count.unfillable)
 
-    def _count(self, key: SeriesKey) -> GapCount:
+    def _count(self, key: ChannelKey) -> GapCount:
         heard = self._settled.get(key, NONE_SETTLED)
         filled, given_up, lost = heard.plus(self._elsewhere.get(key, NONE_SETTLED))
         missing: int | None = None
@@ -123,12 +118,9 @@ class GapCounts:
         )
 
 
-def count_ids(gap: Gap) -> int:
-    """Return how many numbers a gap names; none where it is told by times."""
-    if gap.from_id is None or gap.to_id is None:
-        return 0
-    return gap.to_id - gap.from_id + 1
-
-
-def _key(gap: Gap) -> SeriesKey:
+def _key(gap: Gap) -> ChannelKey:
     return gap.instrument_id, gap.channel
+
+
+def _sum_ids(pieces: Iterable[Piece]) -> int:
+    return sum(count_ids(piece.gap) for piece in pieces)

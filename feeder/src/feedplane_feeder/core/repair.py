@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from feedplane_feeder.core.evidence import Repaired, Unfillable, list_opens
+from feedplane_feeder.core.evidence import Repaired, Unfillable, count_ids, list_opens
 from feedplane_feeder.core.intervals import next_open_ns, previous_open_ns
 from feedplane_feeder.records import Gap
 
@@ -177,8 +177,8 @@ class Repairs:
 
 def count_rows(gap: Gap) -> int | None:
     """Return how many rows a gap lacks; None where only the venue knows."""
-    if gap.from_id is not None and gap.to_id is not None:
-        return gap.to_id - gap.from_id + 1
+    if ids := count_ids(gap):
+        return ids
     return len(list_opens(gap)) if gap.channel.startswith("bar-") else None
 
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from feedplane_feeder.core.batches import Batch, Written
-from feedplane_feeder.core.gap_counts import SeriesKey, SettledGaps
+from feedplane_feeder.core.gap_counts import SettledGaps
+from feedplane_feeder.core.restart import ChannelKey
 from feedplane_feeder.records import Gap
 
 Span = tuple[int, int]
@@ -25,7 +26,7 @@ class RepairLedger(Protocol):
     async def shard_gaps(self, instrument_ids: Sequence[str]) -> list[Gap]:
         """Return the open gaps of these instruments, the oldest first."""
 
-    async def settled_gaps(self, instrument_ids: Sequence[str]) -> dict[SeriesKey, SettledGaps]:
+    async def settled_gaps(self, instrument_ids: Sequence[str]) -> dict[ChannelKey, SettledGaps]:
         """Return what became of these instruments' gaps, by instrument_id and channel."""
 
     async def begin(self, gaps: Sequence[Gap]) -> None:

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from feedplane_feeder.core.evidence import BY_BACKFILL, Piece, Repaired
-from feedplane_feeder.core.gap_counts import SeriesKey, SettledGaps
+from feedplane_feeder.core.evidence import BY_BACKFILL, Piece, Repaired, count_ids
+from feedplane_feeder.core.gap_counts import SettledGaps
 from feedplane_feeder.core.ports import Batch, Written
 from feedplane_feeder.core.repair_ledger import Span
+from feedplane_feeder.core.restart import ChannelKey
 from feedplane_feeder.records import ChannelKind, Gap
 from feedplane_feeder.sinks import postgres_ledger as ledger
 from feedplane_feeder.sinks.postgres import PostgresSink
@@ -50,7 +51,7 @@ class PostgresRepair(PostgresSink):
                 )
         return [ledger.read_gap(dict(row)) for row in rows]
 
-    async def settled_gaps(self, instrument_ids: Sequence[str]) -> dict[SeriesKey, SettledGaps]:
+    async def settled_gaps(self, instrument_ids: Sequence[str]) -> dict[ChannelKey, SettledGaps]:
         """Return what became of these instruments' gaps, by instrument_id and channel.
 
         Raises:
@@ -125,9 +126,9 @@ class PostgresRepair(PostgresSink):
         """
         if gap.channel.startswith("bar-"):
             return await self.fill([gap], BY_BACKFILL)
-        if gap.from_id is None or gap.to_id is None:
+        expected = count_ids(gap)
+        if not expected:
             return 0
-        expected = gap.to_id - gap.from_id + 1
         async with self._turn:
             with self._ours():
                 held = await self._open_connection().fetchval(

@@ -24,7 +24,7 @@ def repaired(whole: Gap, *fates: str | None) -> Repaired:
     return Repaired(gap=whole, pieces=tuple(pieces))
 
 
-def told(**fields: int | None) -> GapCount:
+def told(**fields: int | str | None) -> GapCount:
     return TRADES.model_copy(update=fields)
 
 
@@ -42,8 +42,7 @@ def test_gaps_of_a_ledger_count_instead_of_those_named() -> None:
     quotes = Gap(ID, "quote", "restart", 1, from_ts=5, to_ts=9)
     counts.recount_open([gap(10, 13), gap(20, 49), gap(7, 9, "book"), quotes])
     # The numbers of a book are no rows, and times are no numbers.
-    others = [GapCount(symbol="BTCUSDT", channel=name, open=1) for name in ("book", "quote")]
-    others = [each.model_copy(update={"missing": 0}) for each in others]
+    others = [told(channel=name, open=1) for name in ("book", "quote")]
     assert counts.list_all() == (*others, told(open=2, missing=34))
     counts.repair(repaired(gap(10, 13), "rest", None, "venue", "rest"))
     assert counts.list_all()[-1] == told(open=2, filled=2, unfillable=1, missing=32)
@@ -58,7 +57,7 @@ def test_gaps_settled_before_or_by_others_are_counted_once() -> None:
     quotes = SettledGaps(given_up=3)
     counts.recount_settled({(ID, "trade"): SettledGaps(7, 1, 1), (ID, "quote"): quotes})
     assert counts.list_all() == (
-        GapCount(symbol="BTCUSDT", channel="quote", unfillable=3, missing=0),
+        told(channel="quote", unfillable=3),
         told(open=1, filled=7, unfillable=1, missing=4),
     )
     counts.repair(repaired(gap(14, 16), "rest", "venue", "venue"))
