@@ -41,6 +41,7 @@ from feedplane_feeder.rest import RestClient
 from feedplane_feeder.run import build_registry
 from feedplane_feeder.settings import Settings
 from feedplane_feeder.sinks.factory import build_budget_store, build_history_store
+from feedplane_feeder.sinks.postgres_columns import encode_bars
 from feedplane_feeder.sinks.postgres_text import render_rows
 from feedplane_feeder.transports.exchange_client import ExchangeClient
 
@@ -93,6 +94,9 @@ async def run_backfill(config: BackfillConfig, settings: Settings) -> BackfillRe
             ),
             store=store,
             render=lambda channel, instrument, rows: render_rows(channel, instrument, rows, now_us),
+            render_bars=lambda channel, instrument, bars: encode_bars(
+                channel, instrument, bars, now_us
+            ),
             clock=clock,
             sources=config.sources,
             mode=config.mode,

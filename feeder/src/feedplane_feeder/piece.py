@@ -13,17 +13,21 @@ from typing import Final, Protocol
 from feedplane_api.backfill import BackfillMode, BackfillSource
 from feedplane_feeder.archive import ArchiveClient, ArchivedFile
 from feedplane_feeder.core.chunks import Chunk, Piece, expected_rows
-from feedplane_feeder.core.history import ArchiveFile, History, HistoryRow, Page, Parsed
+from feedplane_feeder.core.columns import BarColumns, read_bars
+from feedplane_feeder.core.history import (
+    ArchiveFile,
+    History,
+    HistoryRow,
+    Page,
+    Rendered,
+)
 from feedplane_feeder.core.missing import Hole
 from feedplane_feeder.core.parts import (
-    Found,
     Part,
     holes_of,
     is_whole,
     neighbours,
-    note_rows,
     overlap_ns,
-    split_rows,
 )
 from feedplane_feeder.core.ports import Clock, Written
 from feedplane_feeder.errors import (
@@ -34,24 +38,25 @@ from feedplane_feeder.errors import (
 )
 from feedplane_feeder.pages import Pages
 from feedplane_feeder.records import ChannelKind, Quarantined
+from feedplane_feeder.tally import QUARANTINED_A_FILE, Tally
 
 BLOCKS_A_WRITE: Final = 400
 """Blocks of a file that are written in one transaction; a month of one-minute bars is one."""
 PAGES_A_WRITE: Final = 20
-QUARANTINED_A_FILE: Final = 1_000
-"""A file with more rows that cannot be true is no file of rows."""
 CHANCES: Final = 2
 """Times that a source may give no answer before the next one is asked for the rows."""
 
-Render = Callable[[str, str, Sequence[HistoryRow]], bytes]
+Render = Callable[[str, str, Sequence[HistoryRow]], Rendered]
 """Channel, instrument_id and rows to what the store takes."""
+RenderBars = Callable[[str, str, BarColumns], Rendered]
+"""The same of bars in columns."""
 
 
 class Store(Protocol):
     """The part of the store a piece needs."""
 
     async def write(
-        self, channel: str, blocks: Iterable[bytes], *, fresh: bool, overwrite: bool = False
+        self, channel: str, blocks: Iterable[Rendered], *, fresh: bool, overwrite: bool = False
     ) -> Written:
         """Write rows, all of them or nothing."""
 
@@ -68,6 +73,7 @@ class Means:
     pages: Pages
     store: Store
     render: Render
+    render_bars: RenderBars
     clock: Clock
     sources: tuple[BackfillSource, ...]
     mode: BackfillMode
@@ -203,7 +209,7 @@ class PieceRun:
             part.archive_broken |= retry
 
     async def _take_file(self, archived: ArchivedFile, parts: Sequence[Part]) -> None:
-        tally = _Tally(self._channel, parts)
+        tally = Tally(self._channel, parts)
         blocks = self._rendered(archived, tally)
         for head in blocks:
             await self._write(chain([head], islice(blocks, BLOCKS_A_WRITE - 1)), tally)
@@ -212,9 +218,17 @@ class PieceRun:
         await self._set_aside(tally)
         tally.settle()
 
-    def _rendered(self, archived: ArchivedFile, tally: "_Tally") -> Iterator[bytes]:
+    def _rendered(self, archived: ArchivedFile, tally: Tally) -> Iterator[Rendered]:
         history = self._means.history
+        layout = history.bar_layout(self._channel)
         for block in archived.blocks():
+            bars = None if layout is None else read_bars(block, layout)
+            if bars is not None:
+                bars = tally.take_bars(bars)
+                if len(bars):
+                    yield self._means.render_bars(self._channel, self._instrument_id, bars)
+                continue
+            # Whatever is unusual about it is found out row by row.
             parsed = history.parse_archive(self._symbol, self._channel, block)
             rows = tally.take(parsed)
             if len(tally.refused) >= QUARANTINED_A_FILE:
@@ -266,9 +280,9 @@ class PieceRun:
 
     async def _take_pages(
         self, page: Page, parts: Sequence[Part], *, until_id: int | None = None
-    ) -> "_Tally":
-        tally = _Tally(self._channel, parts, until_id=until_id)
-        waiting: list[bytes] = []
+    ) -> Tally:
+        tally = Tally(self._channel, parts, until_id=until_id)
+        waiting: list[Rendered] = []
         async for parsed in self._means.pages.follow(page):
             rows = tally.take(parsed)
             if rows:
@@ -282,7 +296,7 @@ class PieceRun:
         tally.count_written()
         return tally
 
-    async def _write(self, blocks: Iterable[bytes], tally: "_Tally") -> None:
+    async def _write(self, blocks: Iterable[Rendered], tally: Tally) -> None:
         tally.written += await self._means.store.write(
             self._channel,
             blocks,
@@ -290,7 +304,7 @@ class PieceRun:
             overwrite=self._means.mode is BackfillMode.OVERWRITE,
         )
 
-    async def _set_aside(self, tally: "_Tally") -> None:
+    async def _set_aside(self, tally: Tally) -> None:
         now_ns = self._means.clock.now_ns()
         await self._means.store.set_aside(
             [
@@ -306,68 +320,3 @@ class PieceRun:
             ]
         )
         tally.written += Written(quarantined=len(tally.refused))
-
-
-class _Tally:
-    """What a file or a run of pages brought, part by part, until it is known to be all."""
-
-    def __init__(self, channel: str, parts: Sequence[Part], *, until_id: int | None = None) -> None:
-        self._channel = channel
-        self._parts = parts
-        self._until_id = until_id
-        self._found = {id(part): Found() for part in parts}
-        # The last value of a day may bear the day's very end.
-        self._inclusive = channel == ChannelKind.METRIC
-        self.refused: list[tuple[str, str]] = []
-        self.written = Written()
-
-    @property
-    def rows(self) -> int:
-        """Rows that fell into a part."""
-        return sum(found.rows for found in self._found.values())
-
-    @property
-    def parts_with_rows(self) -> list[Part]:
-        """Parts that got any."""
-        return [part for part in self._parts if self._found[id(part)].rows]
-
-    def take(self, parsed: Parsed) -> list[HistoryRow]:
-        """Count rows by part and return those that are wanted."""
-        self.refused += parsed.refused[: QUARANTINED_A_FILE - len(self.refused)]
-        rows = parsed.rows
-        if self._until_id is not None:
-            rows = [row for row in rows if int(row[1]) <= self._until_id]
-        split = split_rows(rows, self._parts, inclusive_end=self._inclusive)
-        for part, mine in split:
-            note_rows(self._found[id(part)], self._channel, mine)
-        return split[0][1] if len(split) == 1 else [row for _, mine in split for row in mine]
-
-    def settle(self) -> None:
-        """Count what came to the parts."""
-        for part in self._parts:
-            found = self._found[id(part)]
-            part.rows += found.rows
-            part.runs += found.runs
-        self.count_written()
-
-    def count_written(self) -> None:
-        """Count what the table made of the rows to the parts.
-
-        Which row was known is not told: new ones are counted to the parts in order, which is
-        exact where all were new or none was.
-        """
-        left = self.written
-        for part in self._parts:
-            rows = self._found[id(part)].rows
-            new = min(rows, left.new)
-            updated = min(rows - new, left.updated)
-            known = min(rows - new - updated, left.duplicate)
-            share = Written(new=new, updated=updated, duplicate=known)
-            part.written += share
-            left = Written(
-                new=left.new - new,
-                updated=left.updated - updated,
-                duplicate=left.duplicate - known,
-                quarantined=left.quarantined,
-            )
-        self._parts[0].written += left

@@ -13,6 +13,7 @@ import pytest
 from feedplane_api.backfill_worker import BackfillConfig, render_backfill_config
 from feedplane_api.worker import PostgresSinkConfig
 from feedplane_feeder import backfill_process
+from feedplane_feeder.core.history import Rendered
 from feedplane_feeder.core.ports import Batch, Channel, ConnectionPlan, Written
 from feedplane_feeder.core.progress import ChunkResult
 from feedplane_feeder.registry import find_adapter
@@ -48,14 +49,14 @@ class CrashingStore(PostgresHistory):
             raise CrashError
 
     async def write(
-        self, channel: str, blocks: Iterable[bytes], *, fresh: bool, overwrite: bool = False
+        self, channel: str, blocks: Iterable[Rendered], *, fresh: bool, overwrite: bool = False
     ) -> Written:
-        def torn() -> Iterator[bytes]:
+        def torn() -> Iterator[Rendered]:
             for block in blocks:
-                middle = block.index(b"\n", len(block) // 2) + 1
-                yield block[:middle]
+                middle = len(block.data) // 2
+                yield Rendered(block.data[:middle], block.form)
                 self.point()
-                yield block[middle:]
+                yield Rendered(block.data[middle:], block.form)
 
         self.point()
         written = await super().write(channel, torn(), fresh=fresh, overwrite=overwrite)

@@ -20,6 +20,7 @@ from feedplane_feeder.backfill import OUTAGES, BackfillRun, plan_share
 from feedplane_feeder.backfill_report import BackfillMetrics
 from feedplane_feeder.core.budget import Priority
 from feedplane_feeder.core.chunks import Chunk, Series
+from feedplane_feeder.core.history import Rendered
 from feedplane_feeder.core.missing import Held
 from feedplane_feeder.core.ports import Written
 from feedplane_feeder.core.progress import ChunkResult, ChunkState
@@ -35,7 +36,6 @@ from feedplane_feeder.log import get_log
 from feedplane_feeder.pages import Pages
 from feedplane_feeder.piece import Means
 from feedplane_feeder.records import Quarantined
-from feedplane_feeder.sinks.postgres_text import render_rows
 
 pytestmark = pytest.mark.looptime
 
@@ -114,16 +114,21 @@ class FakeStore:
         self.ended += results
 
     async def write(
-        self, channel: str, blocks: Iterable[bytes], *, fresh: bool, overwrite: bool = False
+        self, channel: str, blocks: Iterable[Rendered], *, fresh: bool, overwrite: bool = False
     ) -> Written:
         del channel, fresh, overwrite
-        rows = [line.split(b"\t")[4] for block in blocks for line in block.splitlines()]
+        rows = [opened for block in blocks for opened in block.data.split()]
         new = set(rows) - self.opens
         self.opens |= new
         return Written(new=len(new), duplicate=len(rows) - len(new))
 
     async def set_aside(self, quarantined: Sequence[Quarantined]) -> None:
         assert not quarantined
+
+
+def render_opens(opened: Iterable[int]) -> Rendered:
+    """Return times as the store here takes them."""
+    return Rendered(" ".join(map(str, opened)).encode(), "text")
 
 
 class Rig:
@@ -153,7 +158,8 @@ class Rig:
             archive=cast("ArchiveClient", self.archive),
             pages=Pages(SPOT_HISTORY, self.rest, clock),
             store=self.store,
-            render=lambda channel, instrument, rows: render_rows(channel, instrument, rows, 1),
+            render=lambda _, __, rows: render_opens(row[0] for row in rows),
+            render_bars=lambda _, __, bars: render_opens(bars.opened),
             clock=clock,
             sources=config.sources,
             mode=config.mode,

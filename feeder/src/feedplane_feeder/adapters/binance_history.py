@@ -18,7 +18,14 @@ from feedplane_feeder.adapters import binance_rows as rows
 from feedplane_feeder.core.aside import RAW_LENGTH
 from feedplane_feeder.core.checks import read_decimal
 from feedplane_feeder.core.chunks import DAY_NS
-from feedplane_feeder.core.history import ArchiveFile, Page, Parsed, Pool
+from feedplane_feeder.core.history import (
+    ArchiveFile,
+    BarLayout,
+    Page,
+    Parsed,
+    Pool,
+    without_header,
+)
 from feedplane_feeder.core.intervals import SECOND_NS, next_open_ns
 from feedplane_feeder.errors import ImpossibleValueError, MalformedFrameError
 from feedplane_feeder.records import ChannelKind
@@ -89,7 +96,7 @@ class BinanceHistory:
 
     def parse_archive(self, symbol: str, channel: str, block: bytes) -> Parsed:
         """See `History`."""
-        block = rows.without_header(block)
+        block = without_header(block)
         match channel.partition("-"):
             case (ChannelKind.TRADE, _, _):
                 return rows.parse_trade_lines(block)
@@ -97,6 +104,11 @@ class BinanceHistory:
                 return rows.parse_metric_lines(block)
             case (_, _, interval):
                 return rows.parse_bar_lines(block, rows.longest_us(interval))
+
+    def bar_layout(self, channel: str) -> BarLayout | None:
+        """See `History`."""
+        kind, _, interval = channel.partition("-")
+        return rows.lay_out_bars(interval) if kind == ChannelKind.BAR else None
 
     def pages(self, symbol: str, channel: str, start_ns: int, end_ns: int) -> tuple[Page, ...]:
         """See `History`."""

@@ -15,15 +15,19 @@ from typing import Any, Final
 
 from feedplane_feeder.core.aside import RAW_LENGTH
 from feedplane_feeder.core.checks import check_bar, check_trade, read_decimal
-from feedplane_feeder.core.history import BarRow, MetricRow, Parsed, TradeRow
+from feedplane_feeder.core.history import (
+    EARLIEST_US,
+    LATEST_US,
+    MICROSECONDS_FROM,
+    BarLayout,
+    BarRow,
+    MetricRow,
+    Parsed,
+    TradeRow,
+)
 from feedplane_feeder.core.intervals import next_open_ns
 from feedplane_feeder.errors import ImpossibleValueError
 from feedplane_feeder.records import AggressorSide
-
-MICROSECONDS_FROM: Final = 10**15
-"""Times of this size and above are in microseconds, smaller ones in milliseconds."""
-EARLIEST_US: Final = 10**15
-LATEST_US: Final = 4_102_444_800_000_000
 
 METRIC_COLUMNS: Final = (
     "open_interest",
@@ -62,6 +66,18 @@ def longest_us(interval: str) -> int:
     """Return what the length of a bar must stay below, in microseconds."""
     # January, which the epoch began with, is as long as a month gets.
     return next_open_ns(0, interval) // 1000
+
+
+def lay_out_bars(interval: str) -> BarLayout:
+    """Return what the twelve columns of a file of bars are."""
+    return BarLayout(
+        columns=12,
+        opened=0,
+        closed=6,
+        trade_count=8,
+        numbers=(1, 2, 3, 4, 5, 7, 9, 10),
+        longest_us=longest_us(interval),
+    )
 
 
 def parse_bar_lines(block: bytes, interval_us: int) -> Parsed:
@@ -177,13 +193,6 @@ def build_trade(fields: Sequence[str]) -> TradeRow:
     if int(first) < 0 or int(last) < int(first) or int(number) < 0:
         raise ImpossibleValueError("ImpossibleRange")
     return (time, int(number), str(int(first)), str(int(last)), _SIDES[maker], price, size)
-
-
-def without_header(block: bytes) -> bytes:
-    """Return lines without the header that newer files have."""
-    if block[:1].isdigit() or block[:1] == b'"':
-        return block
-    return block[block.find(b"\n") + 1 :] if b"\n" in block else b""
 
 
 def _decimal(text: str) -> str:

@@ -5,10 +5,11 @@ Rows are plain tuples whose first field is the time in microseconds, because a b
 hundred thousand of them a second; numbers stay the venue's own text.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from feedplane_feeder.records import Bar, ChannelKind, Metric, Record, Trade
 
@@ -23,6 +24,13 @@ MetricRow = tuple[int, str, str]
 """ts_event, name, value."""
 HistoryRow = BarRow | TradeRow | MetricRow
 
+MICROSECONDS_FROM: Final = 10**15
+"""Times of this size and above are in microseconds, smaller ones in milliseconds."""
+EARLIEST_US: Final = 10**15
+LATEST_US: Final = 4_102_444_800_000_000
+"""What a row's time must lie between."""
+_HEADER: Final = re.compile(rb'["a-z_]+(,["a-z_]+)*(\r?\n|\Z)')
+
 
 @dataclass(slots=True)
 class Parsed:
@@ -33,6 +41,30 @@ class Parsed:
     """Reason and raw text of rows that cannot be true."""
     next_token: str = ""
     """What the venue wants to be told for the next page, where it pages by tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """Rows as the store takes them, in one of the forms it knows."""
+
+    data: bytes
+    form: Literal["text", "binary"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BarLayout:
+    """Which column of an archive's bars holds what, counted from 0."""
+
+    columns: int
+    """How many a line has."""
+    opened: int
+    closed: int
+    """Times in milliseconds or microseconds, as `opened`."""
+    trade_count: int
+    numbers: tuple[int, int, int, int, int, int, int, int]
+    """Open, high, low, close, volume, quote volume, taker's base volume, taker's quote volume."""
+    longest_us: int
+    """What the length of a bar must stay below."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +121,9 @@ class History(Protocol):
     def parse_archive(self, symbol: str, channel: str, block: bytes) -> Parsed:
         """Read whole lines of a file; a header is passed over."""
 
+    def bar_layout(self, channel: str) -> BarLayout | None:
+        """Return where lines of a channel's files have what; None where they are no plain bars."""
+
     def pages(self, symbol: str, channel: str, start_ns: int, end_ns: int) -> tuple[Page, ...]:
         """Return the first page of each series of a channel; empty where REST has none."""
 
@@ -131,6 +166,11 @@ class RestHistory:
         del symbol, channel, block
         return Parsed()
 
+    def bar_layout(self, channel: str) -> BarLayout | None:
+        """See `History`: there are no files."""
+        del channel
+        return None
+
 
 class BarHistory(RestHistory):
     """The same, of bars alone; a base of a `History`."""
@@ -142,6 +182,12 @@ class BarHistory(RestHistory):
     def first_page(self, symbol: str, at_ns: int) -> Page:
         """See `History`: nothing here has a number."""
         raise ValueError(f"no numbers here: {symbol} {at_ns}")
+
+
+def without_header(block: bytes) -> bytes:
+    """Return lines without the names of columns that newer files begin with."""
+    names = _HEADER.match(block)
+    return block[names.end() :] if names else block
 
 
 def build_records(

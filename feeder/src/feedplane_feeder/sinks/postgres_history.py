@@ -1,16 +1,17 @@
 """PostgreSQL as the store of a backfill: what is there, bulk rows in, chunks remembered.
 
-Rows go by COPY text straight into the keyed table where nothing of their chunks is held, and
-through staging and a merge otherwise, or once a key turned out to be known. The row that says a
-chunk is done is written after the chunk's rows: a run killed in between writes them again, which
-changes nothing. Several lanes, each a connection, write at once. Must not know venues or how rows
-are fetched.
+Rows go by COPY, in either of its forms, straight into the keyed table where nothing of their
+chunks is held, and through staging and a merge otherwise, or once a key turned out to be known.
+The row that says a chunk is done is written after the chunk's rows: a run killed in between writes
+them again, which changes nothing. Several lanes, each a connection, write at once. Must not know
+venues or how rows are fetched.
 """
 
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,7 @@ import asyncpg
 
 from feedplane_api.worker import PostgresSinkConfig
 from feedplane_feeder.core.chunks import Chunk
+from feedplane_feeder.core.history import Rendered
 from feedplane_feeder.core.missing import Held
 from feedplane_feeder.core.ports import Batch, Written
 from feedplane_feeder.core.progress import ChunkResult
@@ -36,6 +38,7 @@ from feedplane_feeder.sinks.postgres_chunks import (
     render_chunk_statements,
     stage_table,
 )
+from feedplane_feeder.sinks.postgres_encode import COPY_HEAD, COPY_TAIL
 from feedplane_feeder.sinks.postgres_merge import render_statements
 from feedplane_feeder.sinks.postgres_text import COLUMNS, TABLE_OF
 
@@ -149,7 +152,7 @@ class PostgresHistory:
     async def write(
         self,
         channel: str,
-        blocks: Iterable[bytes],
+        blocks: Iterable[Rendered],
         *,
         fresh: bool,
         overwrite: bool = False,
@@ -211,17 +214,18 @@ class PostgresHistory:
         self, connection: asyncpg.Connection, kind: str, blocks: "_Blocks", schema: str | None
     ) -> int:
         table = stage_table(kind) if schema is None else TABLE_OF[kind].name
-
-        async def source() -> AsyncIterator[bytes]:
-            for block in blocks:
-                yield block
-                # Reading blocks keeps the loop to itself; the other lane wants its turn.
-                await asyncio.sleep(0)
-
-        status = await connection.copy_to_table(
-            table, schema_name=schema, source=source(), format="text", columns=COLUMNS[kind]
-        )
-        return int(status.rpartition(" ")[2])
+        rows = 0
+        # One COPY is of one form; a block of the other begins another.
+        for form, run in groupby(blocks, key=lambda block: block.form):
+            status = await connection.copy_to_table(
+                table,
+                schema_name=schema,
+                source=_framed(form, run),
+                format=form,
+                columns=COLUMNS[kind],
+            )
+            rows += int(status.rpartition(" ")[2])
+        return rows
 
     @asynccontextmanager
     async def _lane(self) -> AsyncIterator[asyncpg.Connection]:
@@ -294,6 +298,17 @@ class PostgresHistory:
             raise _ending(error) or SinkUnavailableError(self.name, describe(error)) from None
 
 
+async def _framed(form: str, blocks: Iterable[Rendered]) -> AsyncIterator[bytes]:
+    if form == "binary":
+        yield COPY_HEAD
+    for block in blocks:
+        yield block.data
+        # Reading blocks keeps the loop to itself; the other lane wants its turn.
+        await asyncio.sleep(0)
+    if form == "binary":
+        yield COPY_TAIL
+
+
 # A COPY that is cancelled leaves nothing to roll back, and to try hides why it ended.
 def _ending(error: BaseException) -> BaseException | None:
     cause = error.__context__
@@ -303,11 +318,11 @@ def _ending(error: BaseException) -> BaseException | None:
 class _Blocks:
     """Blocks of rows that are made as they are sent, and can be sent again."""
 
-    def __init__(self, source: Iterable[bytes]) -> None:
-        self._made: list[bytes] = []
+    def __init__(self, source: Iterable[Rendered]) -> None:
+        self._made: list[Rendered] = []
         self._rest = iter(source)
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Iterator[Rendered]:
         yield from self._made
         for block in self._rest:
             self._made.append(block)

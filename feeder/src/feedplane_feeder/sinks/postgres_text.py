@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final, cast
 
-from feedplane_feeder.core.history import BarRow, HistoryRow, MetricRow, TradeRow
+from feedplane_feeder.core.history import BarRow, HistoryRow, MetricRow, Rendered, TradeRow
 from feedplane_feeder.records import ChannelKind
 from feedplane_feeder.sinks.postgres_schema import BARS, METRICS, TRADES, Table
 
@@ -61,12 +61,12 @@ def time_text(at_us: int) -> str:
 
 def render_rows(
     channel: str, instrument_id: str, rows: Sequence[HistoryRow], ts_recv_us: int
-) -> bytes:
+) -> Rendered:
     """Return rows of one channel of one instrument as lines of COPY text."""
     kind, _, interval = channel.partition("-")
     head = f"{instrument_id}\t{interval}\tt\t" if interval else f"{instrument_id}\t"
     render = cast("Callable[[str, Sequence[HistoryRow]], list[str]]", _RENDER[kind])
-    return "".join(render(head + time_text(ts_recv_us), rows)).encode()
+    return Rendered("".join(render(head + time_text(ts_recv_us), rows)).encode(), "text")
 
 
 # Bars open at the same times of every day, so the clock's part of both times is written once.

@@ -7,8 +7,8 @@ from feedplane_feeder.adapters.binance_rows import (
     parse_bar_lines,
     parse_metric_lines,
     parse_trade_lines,
-    without_header,
 )
+from feedplane_feeder.core.history import without_header
 from feedplane_feeder.errors import ImpossibleValueError
 
 MINUTE_US = 60_000_000
@@ -104,12 +104,6 @@ def test_metrics_of_a_line_are_six_values_and_empty_ones_none() -> None:
 )
 def test_metrics_that_cannot_be_true_are_refused(line: bytes, reason: str) -> None:
     assert parse_metric_lines(line).refused[0][0] == reason
-
-
-def test_header_of_newer_files_is_passed_over() -> None:
-    assert without_header(b"open_time,open\n" + MILLI) == MILLI
-    assert without_header(MILLI) == MILLI
-    assert without_header(b"open_time") == b""
 
 
 def test_bar_of_a_page_may_be_all_text() -> None:

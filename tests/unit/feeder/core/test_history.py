@@ -1,6 +1,6 @@
 import pytest
 
-from feedplane_feeder.core.history import NO_ID, HistoryRow, build_records
+from feedplane_feeder.core.history import NO_ID, HistoryRow, build_records, without_header
 from feedplane_feeder.records import Bar, Metric, Record, Trade
 
 ID = "BTCUSDT.VENUE"
@@ -41,3 +41,22 @@ def test_bar_of_a_history_is_final() -> None:
     assert isinstance(bar, Bar)
     assert (bar.interval, bar.ts_open, bar.ts_event) == ("1m", 60_000_000_000, 120_000_000_000)
     assert (bar.high, bar.quote_volume, bar.trade_count, bar.final) == ("3", "18", 4, True)
+
+
+@pytest.mark.parametrize(
+    ("block", "rest"),
+    [
+        (b"open_time,open\n1,2\n", b"1,2\n"),
+        (b"open_time,open\r\n1,2\n", b"1,2\n"),
+        (b"open_time", b""),
+        (b"1,2\n", b"1,2\n"),
+        (b"", b""),
+    ],
+)
+def test_names_of_columns_in_front_are_passed_over(block: bytes, rest: bytes) -> None:
+    assert without_header(block) == rest
+
+
+def test_damaged_first_line_is_no_header() -> None:
+    damaged = b"x7,4.1507,4.1587\n1,2\n"
+    assert without_header(damaged) == damaged
