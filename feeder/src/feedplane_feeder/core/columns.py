@@ -31,7 +31,7 @@ WORD: Final = 8
 PRICES: Final = 4
 """The first numbers of a bar: open, high, low, close."""
 _PLAIN: Final = b"0123456789.,\n"
-_NEWLINE, _COMMA, _POINT, _ZERO = b"\n,.0"
+_NEWLINE, _POINT, _ZERO = b"\n.0"
 _PADDING: Final = b"0" * 2 * WORD
 """In front of a block, so that two words end at its first number."""
 _EVERY: Final = 2**64 - 1
@@ -133,22 +133,27 @@ class _Text:
         self._words: Words = np.ndarray(
             (len(self._padded) - WORD + 1,), np.dtype("<u8"), self._padded, strides=(1,)
         )
-        ends = np.flatnonzero((self._bytes == _COMMA) | (self._bytes == _NEWLINE))
-        lines = block.count(b"\n")
-        self.regular = (
-            lines > 0
-            and len(ends) == lines * columns
-            and not block.translate(None, _PLAIN)
-            and bool((self._bytes[ends[columns - 1 :: columns]] == _NEWLINE).all())
-        )
+        self.regular = block.endswith(b"\n") and not block.translate(None, _PLAIN)
         """Whether every line has the columns that were promised, of digits and points."""
-        if self.regular:
-            self._ends = ends.reshape(lines, columns)
-            self._starts = np.concatenate(([0], ends[:-1] + 1)).reshape(lines, columns)
-            points = self._bytes == _POINT
-            self._points = np.flatnonzero(points)
-            # How many points stand before each field.
-            self._before = np.cumsum(points, dtype=np.int64)[self._starts]
+        if not self.regular:
+            return
+        # All that is plain and no digit comes before the digits.
+        marks = np.flatnonzero(self._bytes < _ZERO)
+        found = self._bytes[marks]
+        is_point = found == _POINT
+        ends, closing = marks[~is_point], found[~is_point]
+        self.regular = len(ends) % columns == 0 and np.array_equal(
+            np.flatnonzero(closing == _NEWLINE), np.arange(columns - 1, len(ends), columns)
+        )
+        if not self.regular:
+            return
+        shape = (-1, columns)
+        self._ends = ends.reshape(shape)
+        self._starts = np.concatenate(([0], ends[:-1] + 1)).reshape(shape)
+        self._points = marks[is_point]
+        # How many points stand before each field.
+        passed = np.cumsum(is_point)[~is_point]
+        self._before = np.concatenate(([0], passed[:-1])).reshape(shape)
 
     def read_decimals(self, columns: tuple[int, ...]) -> Decimals | None:
         """Return numbers of columns, each of up to sixteen digits, a point and eight more.
@@ -168,7 +173,7 @@ class _Text:
         good = (whole >= 1) & (whole <= 2 * WORD) & (scale <= WORD) & ((scale >= 1) | ~pointed)
         # A number that begins with a stray zero would not be printed again.
         good &= (whole == 1) | (self._bytes[starts] != _ZERO)
-        # A point that is nobody's is a second one, stands first, or belongs to another column.
+        # A point that is nobody's is a second one or belongs to another column.
         if not good.all() or np.count_nonzero(pointed) != len(self._points):
             return None
         scale = np.maximum(scale, 0)
