@@ -6,11 +6,13 @@ not know what its lines say.
 
 import asyncio
 import hashlib
+import io
 import re
 import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, Final
 
 import aiohttp
@@ -27,7 +29,7 @@ from feedplane_feeder.transports.handshake import parse_retry_after
 READ_SECONDS: Final = 30.0
 """Nothing received for this long ends a download."""
 MEMORY_BYTES: Final = 16 * 1024 * 1024
-"""A larger file is kept on disk while it is read."""
+"""A larger file is kept on disk while it is read, and unpacked twice."""
 BLOCK_BYTES: Final = 128 * 1024
 _CHECKSUM: Final = re.compile(rb"\s*([0-9a-fA-F]{64})\b")
 _DAMAGED: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
@@ -40,6 +42,7 @@ class ArchivedFile:
         self.path = path
         self.checksum = checksum
         self._packed = packed
+        self._text: bytes | None = None
 
     def __enter__(self) -> "ArchivedFile":
         return self
@@ -48,24 +51,26 @@ class ArchivedFile:
         self._packed.close()
 
     def verify(self) -> None:
-        """Unpack all of it once and throw it away.
+        """Unpack all of it once; only a small text is kept.
 
         Raises:
             ArchiveDamagedError: BadZip.
         """
         try:
             with zipfile.ZipFile(self._packed) as archive:
-                if len(archive.infolist()) != 1 or archive.testzip() is not None:
+                members = archive.infolist()
+                if len(members) != 1:
+                    raise ArchiveDamagedError(self.path, "BadZip", "content")
+                if members[0].file_size <= MEMORY_BYTES:
+                    self._text = archive.read(members[0])
+                elif archive.testzip() is not None:
                     raise ArchiveDamagedError(self.path, "BadZip", "content")
         except _DAMAGED as error:
             raise ArchiveDamagedError(self.path, "BadZip", str(error)) from error
 
     def blocks(self) -> Iterator[bytes]:
         """Yield its text in blocks of whole lines."""
-        with (
-            zipfile.ZipFile(self._packed) as archive,
-            archive.open(archive.infolist()[0]) as text,
-        ):
+        with self._open() as text:
             rest = b""
             while data := text.read(BLOCK_BYTES):
                 end = data.rfind(b"\n") + 1
@@ -76,6 +81,17 @@ class ArchivedFile:
                 rest = data[end:]
             if rest:
                 yield rest + b"\n"
+
+    @contextmanager
+    def _open(self) -> Iterator[IO[bytes]]:
+        if self._text is not None:
+            yield io.BytesIO(self._text)
+            return
+        with (
+            zipfile.ZipFile(self._packed) as archive,
+            archive.open(archive.infolist()[0]) as text,
+        ):
+            yield text
 
 
 class ArchiveClient:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import aiohttp
 import pytest
 
+from feedplane_feeder import archive
 from feedplane_feeder.archive import ArchiveClient, ArchivedFile
 from feedplane_feeder.errors import (
     ArchiveDamagedError,
@@ -20,13 +21,17 @@ from feedplane_feeder.errors import (
 
 def pack(text: bytes, names: tuple[str, ...] = ("a.csv",)) -> io.BytesIO:
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as writing:
         for name in names:
-            archive.writestr(name, text)
+            writing.writestr(name, text)
     return packed
 
 
-def test_file_is_given_in_blocks_of_whole_lines() -> None:
+@pytest.mark.parametrize("memory", [archive.MEMORY_BYTES, 10_000], ids=["small", "large"])
+def test_file_is_given_in_blocks_of_whole_lines(
+    memory: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "MEMORY_BYTES", memory)
     lines = [b"%d,%s\n" % (number, b"x" * (number % 700)) for number in range(2_000)]
     with ArchivedFile("a.zip", "", pack(b"".join(lines))) as file:
         file.verify()
@@ -45,6 +50,18 @@ def test_torn_file_is_damaged_before_a_line_is_read(cut: int) -> None:
     whole = pack(b"1,2\n" * 5_000).getvalue()
     with pytest.raises(ArchiveDamagedError) as refused:
         ArchivedFile("a.zip", "", io.BytesIO(whole[:-cut])).verify()
+    assert refused.value.reason == "BadZip"
+
+
+@pytest.mark.parametrize("memory", [archive.MEMORY_BYTES, 100], ids=["small", "large"])
+def test_file_with_another_content_is_damaged(memory: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "MEMORY_BYTES", memory)
+    stored = io.BytesIO()
+    with zipfile.ZipFile(stored, "w") as packed:
+        packed.writestr("a.csv", b"1,2\n" * 5_000)
+    whole = stored.getvalue().replace(b"1,2", b"1,3", 1)
+    with pytest.raises(ArchiveDamagedError) as refused:
+        ArchivedFile("a.zip", "", io.BytesIO(whole)).verify()
     assert refused.value.reason == "BadZip"
 
 
