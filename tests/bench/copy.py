@@ -36,7 +36,7 @@ DSN_VARIABLE = "FEEDPLANE_BENCH_DSN"
 INSTRUMENTS = 20
 FIRST_NS = 1_760_000_000_000_000_000
 BATCH_ROWS = 10_000
-CHUNK_ROWS = 2_000
+CHUNK_ROWS = 1_000
 COLUMNS = [name for name, _ in TRADES.columns]
 BARE_TABLE = ", ".join(f'"{name}" {kind}' for name, kind in TRADES.columns)
 

@@ -42,7 +42,7 @@ from feedplane_feeder.sinks.postgres_schema import (
 
 CONNECT_SECONDS = 10
 STATEMENT_SECONDS = 30
-CHUNK_ROWS = 2_000
+CHUNK_ROWS = 1_000
 """Rows encoded at a time, so that the server parses while the next ones are encoded."""
 CLEAN_BATCHES = 2
 """After a conflict a table is staged until this many batches in a row held nothing known; ..."""
