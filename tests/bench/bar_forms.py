@@ -1,28 +1,30 @@
 """Bars by the row and by the column: what decision record 14 rests on. Writes no figure.
 
-`python -m tests.bench.bar_forms` reads and packs the same lines both ways, and copies what came of
-them into keyed hypertables by turns.
+`python -m tests.bench.bar_forms` reads and packs the same lines both ways, and gives what came of
+them to the store of a backfill by turns.
 """
 
 import asyncio
+import os
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable
 from random import Random
 from statistics import median
 from typing import Final
 
 import asyncpg
 import typer
+from tests.bench.copy import DSN_VARIABLE
 from tests.bench.rig import DATABASE_SETTINGS, postgres_cpu_seconds
 
+from feedplane_api.worker import PostgresSinkConfig
 from feedplane_cluster.database import TimescaleServer
 from feedplane_feeder.adapters.binance_rows import lay_out_bars, parse_bar_lines
 from feedplane_feeder.core.columns import read_bars
 from feedplane_feeder.core.history import Rendered
 from feedplane_feeder.sinks.postgres_columns import encode_bars
-from feedplane_feeder.sinks.postgres_encode import COPY_HEAD, COPY_TAIL
-from feedplane_feeder.sinks.postgres_schema import BARS
-from feedplane_feeder.sinks.postgres_text import COLUMNS, render_rows
+from feedplane_feeder.sinks.postgres_history import PostgresHistory
+from feedplane_feeder.sinks.postgres_text import render_rows
 
 CHANNEL: Final = "bar-1m"
 MINUTE_US: Final = 60_000_000
@@ -31,10 +33,6 @@ LINES: Final = 30 * 1_440
 LINES_A_BLOCK: Final = 950
 """About the 128 KiB of a block."""
 LAYOUT: Final = lay_out_bars("1m")
-KIND: Final = ", ".join(f'"{name}" {kind} not null' for name, kind in BARS.columns).replace(
-    "text", 'text collate "C"'
-)
-
 Make = Callable[[str, bytes], Rendered]
 
 
@@ -69,35 +67,22 @@ def by_column(instrument_id: str, block: bytes) -> Rendered:
     return encode_bars(CHANNEL, instrument_id, bars, FIRST_US)
 
 
-WAYS: Final[dict[str, Make]] = {"row": by_row, "column": by_column}
+WAYS: Final[dict[str, Make]] = {"by_row": by_row, "by_column": by_column}
 
 
-async def copy(connection: asyncpg.Connection, table: str, blocks: Sequence[Rendered]) -> None:
-    """Send blocks of one form."""
-    form = blocks[0].form
-
-    async def source() -> AsyncIterator[bytes]:
-        if form == "binary":
-            yield COPY_HEAD
-        for block in blocks:
-            yield block.data
-        if form == "binary":
-            yield COPY_TAIL
-
-    await connection.copy_to_table(table, source=source(), format=form, columns=COLUMNS["bar"])
+def store_of(way: str) -> PostgresHistory:
+    """Return the store of a backfill, with a schema for each way."""
+    config = PostgresSinkConfig(dsn_env=DSN_VARIABLE, schema_name=way)
+    return PostgresHistory(config, venue="bench", feed_source="b/b", backfill=way, lanes=1)
 
 
 async def compare(
     server: TimescaleServer, rounds: int, months: int
 ) -> dict[str, list[tuple[float, float]]]:
     """Return microseconds a row of each way and round: of this process, of the server."""
-    connection = await asyncpg.connect(server.create_database(timescale=True))
-    for way in WAYS:
-        await connection.execute(
-            f"create table bars_{way} ({KIND}, unique ({', '.join(BARS.key)}));"
-            f" select create_hypertable('bars_{way}', by_range('ts_open', interval '30 days'),"
-            " create_default_indexes => false)"
-        )
+    stores = {way: store_of(way) for way in WAYS}
+    for store in stores.values():
+        await store.open()
     cost: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
     for number in range(rounds):
         blocks = make_blocks(number)
@@ -109,29 +94,38 @@ async def compare(
                 made = [make(name, block) for block in blocks]
                 own += time.process_time() - began
                 before = postgres_cpu_seconds(server)
-                await copy(connection, f"bars_{way}", made)
+                await stores[way].write(CHANNEL, made, fresh=True)
                 spent += postgres_cpu_seconds(server) - before
             cost[way].append((own / LINES / months * 1e6, spent / LINES / months * 1e6))
+    for store in stores.values():
+        await store.close()
+    return cost
+
+
+async def sum_bars() -> set[object]:
+    """Return the sums of what each way wrote; the same bars have one."""
+    ask = await asyncpg.connect(os.environ[DSN_VARIABLE])
     sums = [
-        await connection.fetchval(f"select sum(open + high + low + close + volume) from bars_{way}")  # noqa: S608
+        await ask.fetchval(f"select sum(open + high + low + close + volume) from {way}.bars")  # noqa: S608
         for way in WAYS
     ]
-    await connection.close()
-    if len(set(sums)) != 1:
-        raise RuntimeError(f"Expected the same bars, was {sums}")
-    return cost
+    await ask.close()
+    return set(sums)
 
 
 def main(rounds: int = 5, months: int = 6) -> None:
     """Print the medians and every round."""
     with TimescaleServer(DATABASE_SETTINGS) as server:
+        os.environ[DSN_VARIABLE] = server.create_database(timescale=True)
         cost = asyncio.run(compare(server, rounds, months))
+        if len(asyncio.run(sum_bars())) != 1:
+            raise RuntimeError("Expected the same bars of both ways")
     for way, spent in cost.items():
         for what, values in zip(
             ("reading and packing", "server"), zip(*spent, strict=True), strict=True
         ):
             told = ", ".join(f"{value:.1f}" for value in values)
-            print(f"by the {way}, {what}: {median(values):.1f} us a row ({told})")
+            print(f"{way}, {what}: {median(values):.1f} us a row ({told})")
 
 
 if __name__ == "__main__":

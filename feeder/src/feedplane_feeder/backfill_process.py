@@ -9,6 +9,7 @@ import random  # noqa: TID251 - made here, passed on as an argument
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from functools import partial
 from typing import Final
 
 from feedplane_api.backfill_worker import BackfillConfig, BackfillReport, render_termination
@@ -93,10 +94,8 @@ async def run_backfill(config: BackfillConfig, settings: Settings) -> BackfillRe
                 pools={name: allowance.pool(name, pool) for name, pool in history.pools.items()},
             ),
             store=store,
-            render=lambda channel, instrument, rows: render_rows(channel, instrument, rows, now_us),
-            render_bars=lambda channel, instrument, bars: encode_bars(
-                channel, instrument, bars, now_us
-            ),
+            render=partial(render_rows, ts_recv_us=now_us),
+            render_bars=partial(encode_bars, ts_recv_us=now_us),
             clock=clock,
             sources=config.sources,
             mode=config.mode,
