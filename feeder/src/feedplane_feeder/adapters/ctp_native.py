@@ -17,19 +17,21 @@ import os
 import socket
 import struct
 import sys
-from queue import Empty, SimpleQueue
+from collections import deque
+from select import select
 from threading import Thread
-from time import sleep
+from time import monotonic, sleep
 from types import ModuleType
 from typing import Any, Final
 
 MOST_QUEUED: Final = 200_000
-"""Frames the feeder may be behind; beyond that they are dropped, and it is told."""
+"""Frames the feeder may be behind; beyond that the oldest are dropped, and it is told."""
 MOST_WRITTEN: Final = 2_048
 GATHER_SECONDS: Final = 0.002
 """Frames are written together, so that the writer seldom holds a callback up."""
-QUIET_ROUNDS: Final = 100
-"""The writer looks so many times in vain before it lets itself be woken by the next frame."""
+QUIET_GATHER_SECONDS: Final = 0.02
+"""The same while nothing comes."""
+BLOCKED_LOOK_SECONDS: Final = 0.1
 ALIVE_SECONDS: Final = 2.0
 LOGIN_FIELDS: Final = {"BrokerID": "brokerId", "UserID": "userId", "Password": "password"}
 """The library's name of each part of a login -> the Secret's."""
@@ -57,7 +59,9 @@ Frame = bytes
 def load_binding(name: str) -> ModuleType:
     """Return the market-data half of the binding.
 
-    The package would load the trading half too, which costs 60 MB and is not used.
+    The package would load the trading half too, which costs 60 MB and is not used. The struct of
+    market data has no Python class there: to make an object of it for every tick is a good part of
+    what a callback would cost, and the struct is read by its address only.
     """
     spec = importlib.util.find_spec(name)
     if spec is None:
@@ -65,6 +69,8 @@ def load_binding(name: str) -> ModuleType:
     package = ModuleType(name)
     package.__path__ = list(spec.submodule_search_locations or ())
     sys.modules[name] = package
+    native: Any = importlib.import_module(f"{name}._thostmduserapi")
+    native.CThostFtdcDepthMarketDataField_swigregister = lambda _: None
     return importlib.import_module(f"{name}.thostmduserapi")
 
 
@@ -85,65 +91,74 @@ def check_layout(binding: Any, depth_bytes: int) -> str | None:
 
 
 class Outbox:
-    """Frames on their way to the feeder."""
+    """Frames on their way to the feeder; several threads put, one writes."""
 
     def __init__(self, channel: socket.socket) -> None:
+        channel.setblocking(False)
         self._channel = channel
-        self._queue: SimpleQueue[Frame] = SimpleQueue()
-        self.put = self._queue.put
-        self.size = self._queue.qsize
-        self.dropped = 0
+        self._queue: deque[Frame] = deque()
+        self.put = self._queue.append
 
     def tell(self, on: str, **fields: object) -> None:
         """Queue one callback."""
-        self.put(json.dumps({"on": on, **fields}).encode())
+        self.put(_say(on, **fields))
 
+    # To wake a waiting thread costs the callback more than all else that it does, so nobody does.
     def write_forever(self) -> None:
         """Write until the feeder is gone."""
+        written, pause = monotonic(), GATHER_SECONDS
         while True:
-            frames = self._wait()
-            parts: list[bytes] = []
-            for frame in frames:
-                parts += len(frame).to_bytes(4, "little"), frame
-            try:
-                self._channel.sendall(b"".join(parts))
-            except OSError:
-                os._exit(0)
+            sleep(pause)
+            if frames := self.take():
+                self.write(frames)
+                written, pause = monotonic(), GATHER_SECONDS
+            elif monotonic() - written > ALIVE_SECONDS:
+                self.write([_say("alive")])
+                written, pause = monotonic(), QUIET_GATHER_SECONDS
 
-    # To wake a waiting thread costs the callback more than all else that it does.
-    def _wait(self) -> list[Frame]:
-        for _ in range(QUIET_ROUNDS):
-            sleep(GATHER_SECONDS)
-            if frames := self._drain():
-                return frames
-        try:
-            first = self._queue.get(timeout=ALIVE_SECONDS)
-        except Empty:
-            self.tell("alive")
-            return self._drain()
-        return [first, *self._drain()]
+    def take(self) -> list[Frame]:
+        """Return what is to be written next, oldest first."""
+        return [self._queue.popleft() for _ in range(min(len(self._queue), MOST_WRITTEN))]
 
-    def _drain(self) -> list[Frame]:
-        frames: list[Frame] = []
-        get = self._queue.get_nowait
+    def shed(self) -> None:
+        """Drop the oldest market data beyond what may wait, and say so in its place."""
+        count = len(self._queue) - MOST_QUEUED
+        if count <= 0:
+            return
+        oldest = [self._queue.popleft() for _ in range(count)]
+        told = [frame for frame in oldest if frame.startswith(b"{")]
+        self._queue.extendleft([_say("overflowed", count=count - len(told)), *reversed(told)])
+
+    def write(self, frames: list[Frame]) -> None:
+        """Write frames, however long the feeder takes to read them."""
+        parts: list[bytes] = []
+        for frame in frames:
+            parts += len(frame).to_bytes(4, "little"), frame
+        rest = memoryview(b"".join(parts))
         try:
-            while len(frames) < MOST_WRITTEN:
-                frames.append(get())
-        except Empty:
-            pass
-        if self.dropped:
-            self.tell("overflowed", count=self.dropped)
-            self.dropped = 0
-        return frames
+            while rest:
+                _, free, _ = select([], [self._channel], [], BLOCKED_LOOK_SECONDS)
+                if free:
+                    rest = rest[self._channel.send(rest) :]
+                else:
+                    self.shed()
+        except OSError:
+            os._exit(0)
+
+
+def _say(on: str, **fields: object) -> Frame:
+    return json.dumps({"on": on, **fields}).encode()
 
 
 def build_spi(
     binding: Any, api: Any, outbox: Outbox, login: dict[str, str], depth_bytes: int
 ) -> Any:
     """Return the object whose methods the library calls, on a thread of its own."""
-    put, size = outbox.put, outbox.size
-    # A fifth of what `ctypes.string_at` takes, which calls a foreign function.
+    put = outbox.put
+    # Read through an array that stays, because the library gives the same address again and again:
+    # a tenth of what `ctypes.string_at` takes, which calls a foreign function.
     struct_at = (ctypes.c_char * depth_bytes).from_address
+    address, struct_there = 0, (ctypes.c_char * depth_bytes)()
 
     class Spi(binding.CThostFtdcMdSpi):  # type: ignore[misc]  # the binding is not typed
         def OnFrontConnected(self) -> None:  # noqa: N802 - the library's names, here and below
@@ -174,10 +189,11 @@ def build_spi(
             outbox.tell("subscribed", symbol=symbol, error=error, message=message)
 
         def OnRtnDepthMarketData(self, depth: Any) -> None:  # noqa: N802
-            if size() < MOST_QUEUED:
-                put(struct_at(int(depth.this)).raw)
-            else:
-                outbox.dropped += 1
+            nonlocal address, struct_there
+            if address != int(depth):
+                address = int(depth)
+                struct_there = struct_at(address)
+            put(struct_there.raw)
 
     return Spi()
 
