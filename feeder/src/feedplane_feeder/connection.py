@@ -4,6 +4,7 @@ Must not know why it was opened or what replaces it; that is its supervisor's ma
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
@@ -62,6 +63,8 @@ class LiveConnection:
         self._socket: StreamConnection | None = None
         self._due = asyncio.Event()
         self._pressed = asyncio.Event()
+        self._held: deque[tuple[list[bytes], int]] = deque()
+        """What the last reads brought beyond what the sinks had room for, with its ts_recv."""
         self._counted: dict[Channel, int] = {}
         self._ignored = False
 
@@ -89,34 +92,32 @@ class LiveConnection:
     async def run(self) -> None:
         """Carry frames until the connection ends."""
         assert self._socket is not None  # noqa: S101 - opened before
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._send_due()), group.create_task(self._relieve())]
-            end = await self._socket.run()
-            for task in tasks:
-                task.cancel()
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._send_due()), group.create_task(self._relieve())]
+                end = await self._socket.run()
+                for task in tasks:
+                    task.cancel()
+            while self._held:
+                await self._ease()
+        finally:
+            self._take_held()
         # Nobody may find it ended before its owner was told.
         self.end = end
         self._owner.ended(self)
 
     def frames_received(self, frames: list[bytes], ts_recv: int) -> None:
-        """See `StreamListener`."""
+        """See `StreamListener`.
+
+        One read may bring more than a queue has room for, whatever its reader is told meanwhile;
+        the rest waits here.
+        """
         if self._ignored:
             return
-        received = self.session.receive(frames, ts_recv)
-        self._publisher.meters.add_frames(frames, len(received.quarantined))
-        self._publisher.take(received, ts_recv)
-        if received.late_polls or received.unchanged:
-            self._publisher.meters.add_polls(received.late_polls, received.unchanged)
-        if received.records or received.unchanged:
-            self.heard_ns = ts_recv
-        if received.acknowledged or received.refusals:
-            self.acknowledged.update((channel, ts_recv) for channel in received.acknowledged)
-            self._owner.acknowledged(received.acknowledged)
-            self._owner.refused(received.refusals)
-        if received.answered or received.acknowledged or received.refusals:
-            self._due.set()
-        for control in received.controls:
-            self._owner.controlled(self, control)
+        if self._held or self._publisher.full:
+            self._held.append((frames, ts_recv))
+        else:
+            self._take(frames, ts_recv)
         if self._publisher.full and self._socket is not None:
             self._socket.pause_reading()
             self._pressed.set()
@@ -131,6 +132,7 @@ class LiveConnection:
 
     def ignore(self) -> None:
         """Take nothing more from it; another connection goes on from here."""
+        self._take_held()
         self._ignored = True
 
     def resubscribe(self, channel: Channel) -> None:
@@ -165,6 +167,29 @@ class LiveConnection:
             # The venue's frames end with its answer; a moment is enough and none is needed.
             await self._clock.sleep(GOODBYE_SECONDS)
         await self._socket.close()
+        self._take_held()
+
+    def _take(self, frames: list[bytes], ts_recv: int) -> None:
+        received = self.session.receive(frames, ts_recv)
+        self._publisher.meters.add_frames(frames, len(received.quarantined))
+        self._publisher.take(received, ts_recv)
+        if received.late_polls or received.unchanged:
+            self._publisher.meters.add_polls(received.late_polls, received.unchanged)
+        if received.records or received.unchanged:
+            self.heard_ns = ts_recv
+        if received.acknowledged or received.refusals:
+            self.acknowledged.update((channel, ts_recv) for channel in received.acknowledged)
+            self._owner.acknowledged(received.acknowledged)
+            self._owner.refused(received.refusals)
+        if received.answered or received.acknowledged or received.refusals:
+            self._due.set()
+        for control in received.controls:
+            self._owner.controlled(self, control)
+
+    # Whether there is room or not: where there is none it goes to the disk, or is lost by name.
+    def _take_held(self) -> None:
+        while self._held:
+            self._take(*self._held.popleft())
 
     async def _send_due(self) -> None:
         assert self._socket is not None  # noqa: S101 - opened before
@@ -182,6 +207,15 @@ class LiveConnection:
         assert self._socket is not None  # noqa: S101 - opened before
         while True:
             await self._pressed.wait()
-            self._pressed.clear()
-            await self._publisher.room()
-            self._socket.resume_reading()
+            await self._ease()
+            if not self._held:
+                self._pressed.clear()
+                self._socket.resume_reading()
+
+    async def _ease(self) -> None:
+        await self._publisher.room()
+        if self._publisher.full:
+            # It was waited for long enough.
+            self._take_held()
+        while self._held and not self._publisher.full:
+            self._take(*self._held.popleft())

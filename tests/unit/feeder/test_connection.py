@@ -56,6 +56,7 @@ class PressedPublisher(Publisher):
     """Its sinks are behind until told otherwise."""
 
     pressed = False
+    hopeless = False
 
     @property
     def full(self) -> bool:
@@ -63,7 +64,7 @@ class PressedPublisher(Publisher):
 
     async def room(self) -> None:
         await asyncio.sleep(5)
-        self.pressed = False
+        self.pressed = self.hopeless
 
 
 class PausableSocket(FakeSocket):
@@ -166,6 +167,42 @@ async def test_socket_is_not_read_while_a_sink_is_behind() -> None:
         await asyncio.sleep(4.9)
         assert not line.socket.reading
         await asyncio.sleep(0.2)
+        assert line.socket.reading
+
+
+async def test_what_a_read_brings_beyond_the_room_waits() -> None:
+    async with opened(FakeSession([A])) as line:
+        line.publisher.pressed = True
+        line.socket.say("A")
+        line.socket.say("A")
+        assert line.connection.take_counts() == {}
+        await asyncio.sleep(5.1)
+        assert line.connection.take_counts() == {A: 2}
+
+
+async def test_end_takes_along_what_waits_for_room() -> None:
+    async with opened(FakeSession([A])) as line:
+        line.publisher.pressed = True
+        line.socket.say("A")
+        await line.connection.close()
+        assert line.connection.take_counts() == {A: 1}
+
+
+async def test_what_waits_counts_before_the_rest_is_ignored() -> None:
+    async with opened(FakeSession([A])) as line:
+        line.publisher.pressed = True
+        line.socket.say("A")
+        line.connection.ignore()
+        line.socket.say("A")
+        assert line.connection.take_counts() == {A: 1}
+
+
+async def test_waiting_ends_when_the_sinks_stay_behind() -> None:
+    async with opened(FakeSession([A])) as line:
+        line.publisher.pressed = line.publisher.hopeless = True
+        line.socket.say("A")
+        await asyncio.sleep(5.1)
+        assert line.connection.take_counts() == {A: 1}
         assert line.socket.reading
 
 
