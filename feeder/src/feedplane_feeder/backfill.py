@@ -17,6 +17,7 @@ from feedplane_api.backfill_worker import BackfillConfig
 from feedplane_feeder.backfill_report import BackfillMetrics, list_figures
 from feedplane_feeder.core.backoff import Backoff, Rng
 from feedplane_feeder.core.chunks import (
+    DAY_NS,
     Chunk,
     Piece,
     Series,
@@ -252,7 +253,7 @@ class BackfillRun:
     async def _expected(self, part: Part, rows: int) -> int | None:
         chunk, history = part.chunk, self._means.history
         if isinstance(history, TradingDays) and part.settled:
-            return await self._rows_of_days(history, chunk)
+            return await self._rows_of_days(history, chunk, rows)
         expected = expected_rows(chunk.channel, chunk.start_ns, chunk.end_ns)
         if expected is None:
             return rows + part.lacking if part.settled else None
@@ -263,8 +264,9 @@ class BackfillRun:
             return expected
         return expected_rows(chunk.channel, min(listed_ns, chunk.end_ns), chunk.end_ns)
 
-    # Where a market closes its own trading days are the measure; what they are is asked once.
-    async def _rows_of_days(self, history: TradingDays, chunk: Chunk) -> int | None:
+    # Where a market closes its own trading days are the measure; what they are is asked once. A day
+    # that ends after the chunk may still bring rows, so none are expected of it.
+    async def _rows_of_days(self, history: TradingDays, chunk: Chunk, rows: int) -> int | None:
         if not self._days:
             start_ns = min(each.start_ns for each in self._share.chunks)
             end_ns = max(each.end_ns for each in self._share.chunks)
@@ -273,9 +275,12 @@ class BackfillRun:
             except FeederError:
                 return None
             self._days = tuple(row[0] * 1000 for row in parsed.rows)
+        whole = [day for day in self._days if chunk.start_ns <= day <= chunk.end_ns - DAY_NS]
+        expected = history.rows_of_days(chunk.channel, whole)
+        if rows >= expected:
+            return expected
         listed_ns = await self._listing(chunk.symbol) or 0
-        inside = [day for day in self._days if max(listed_ns, chunk.start_ns) <= day < chunk.end_ns]
-        return history.rows_of_days(chunk.channel, inside)
+        return history.rows_of_days(chunk.channel, [day for day in whole if day >= listed_ns])
 
     async def _listing(self, symbol: str) -> int | None:
         if BackfillSource.REST not in self._config.sources:

@@ -7,7 +7,7 @@ Source: no description is published; parameters and order of fields as public cl
 (akshare 1.19, efinance 0.5), read 2026-11-21.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -34,6 +34,10 @@ PAGE_ROWS: Final = 5_000
 SECOND_NS: Final = 1_000_000_000
 NO_DATA: Final = 100
 """The `rc` of an instrument that has none."""
+MARKET_MINUTES: Final = 240
+"""Of a trading day, in two halves."""
+INDEX: Final = "1.000001"
+"""The Shanghai index: a kline on each trading day of the three exchanges, and on no other."""
 ALL: Final = ("0", "20500101")
 FIRST: Final = "first"
 
@@ -77,6 +81,15 @@ class EastMoneyHistory(RestHistory):
     def listing_page(self, symbol: str) -> Page:
         """See `History`."""
         return _page(symbol, "bar-1d", ALL, 0, 2**62, series=FIRST)
+
+    def days_page(self, start_ns: int, end_ns: int) -> Page:
+        """See `TradingDays`."""
+        return _page(INDEX, "bar-1d", (_day(start_ns), _day(end_ns - 1)), start_ns, end_ns)
+
+    def rows_of_days(self, channel: str, days: Sequence[int]) -> int:
+        """See `TradingDays`."""
+        _, minutes = KINDS[channel.partition("-")[2]]
+        return len(days) * max(1, MARKET_MINUTES // minutes)
 
     def parse_page(self, page: Page, body: bytes) -> Parsed:
         """See `History`."""

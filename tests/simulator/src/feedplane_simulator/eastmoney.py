@@ -29,6 +29,8 @@ from feedplane_simulator.truth import DeliveredStream
 
 SHANGHAI = timezone(timedelta(hours=8))
 FAMILIAR = ("600519", "000001", "300750", "601872", "688981", "002594")
+INDICES = ("1.000001",)
+"""Beside the shares, and on no list; named with their market, as a share may have the same code."""
 KEEP_ALIVE_SECONDS = 2.0
 LIST_ROWS_MAX = 100
 """More a page are not given out, however many are asked for."""
@@ -48,12 +50,17 @@ def market_of(code: str) -> int:
     return 1 if code[0] in "569" else 0
 
 
+def secid_of(symbol: str) -> str:
+    """Return market number, dot and code of a symbol."""
+    return symbol if "." in symbol else f"{market_of(symbol)}.{symbol}"
+
+
 @dataclass(slots=True)
 class PushedList:
     """One open stream: its rows by key, what it was sent of each, and what waits."""
 
     rows: dict[str, str]
-    """Code -> key."""
+    """Symbol -> key."""
     sent: dict[str, dict[str, Any]] = field(default_factory=dict)
     moved: "asyncio.Queue[Line]" = field(default_factory=asyncio.Queue)
     windows: dict[str, DeliveredStream] = field(default_factory=dict)
@@ -65,7 +72,8 @@ class EastMoneyVenue(HttpVenue):
     BAN_CUTS = True
 
     def __init__(self, setup: VenueSetup) -> None:
-        board = Board(build_symbols(setup.symbols), setup.seed, decimals=2, lot=100)
+        symbols = [*build_symbols(setup.symbols), *INDICES]
+        board = Board(symbols, setup.seed, decimals=2, lot=100)
         super().__init__(setup, board)
         self._lists: dict[int, PushedList] = {}
         self._sockets: dict[int, tuple[web.WebSocketResponse, set[str]]] = {}
@@ -92,7 +100,7 @@ class EastMoneyVenue(HttpVenue):
             if line.symbol in pushed.rows:
                 pushed.moved.put_nowait(_still(line))
         tick = {
-            "code": f"{market_of(line.symbol)}.{line.symbol}",
+            "code": secid_of(line.symbol),
             "price": _Number(line.text(line.last)),
             "volume": line.volume,
         }
@@ -102,8 +110,9 @@ class EastMoneyVenue(HttpVenue):
                 task.add_done_callback(_forgive)
 
     async def _push(self, request: web.Request) -> web.StreamResponse:
-        codes = [name.partition(".")[2] for name in request.query.get("secids", "").split(",")]
-        known = [code for code in codes if code in self.board.lines]
+        symbols = {secid_of(symbol): symbol for symbol in self.board.lines}
+        asked = request.query.get("secids", "").split(",")
+        known = [symbols[name] for name in asked if name in symbols]
         pushed = PushedList({code: str(place) for place, code in enumerate(known)})
         number = request[NUMBER]
         self.open[number].streams = tuple(f"{code}@snapshot" for code in known)
@@ -177,12 +186,13 @@ class EastMoneyVenue(HttpVenue):
 
     # What differs from what this stream was sent before; the venue counts a lost event as sent.
     def _changed(self, pushed: PushedList, line: Line) -> dict[str, Any]:
+        market, _, code = secid_of(line.symbol).partition(".")
         fields = {
             "f2": _Number(line.text(line.last)),
             "f5": line.volume,
             "f6": _Number(line.text(line.turnover)),
-            "f12": line.symbol,
-            "f13": market_of(line.symbol),
+            "f12": code,
+            "f13": int(market),
             "f15": _Number(line.text(line.high)),
             "f16": _Number(line.text(line.low)),
             "f17": _Number(line.text(line.open)),
@@ -220,8 +230,9 @@ class EastMoneyVenue(HttpVenue):
         return socket
 
     async def _klines(self, request: web.Request) -> web.StreamResponse:
-        market, _, code = request.query.get("secid", "").partition(".")
-        if code not in self.board.lines or market != str(market_of(code)):
+        symbols = {secid_of(symbol): symbol for symbol in self.board.lines}
+        secid = request.query.get("secid", "")
+        if secid not in symbols:
             return _json({"rc": 100, "rt": 17, "data": None})
         if self._find(request, FaultKind.ARCHIVE):
             return _json({"rc": 0, "rt": 17, "data": {}})
@@ -229,8 +240,9 @@ class EastMoneyVenue(HttpVenue):
         rows = [
             row
             for day in _days(request.query.get("beg", "0"), request.query.get("end", "20500101"))
-            for row in build_klines(code, day, klt)
+            for row in build_klines(symbols[secid], day, klt)
         ]
+        market, _, code = secid.partition(".")
         data = {
             "code": code,
             "market": int(market),
@@ -242,7 +254,8 @@ class EastMoneyVenue(HttpVenue):
         return _json({"rc": 0, "rt": 17, "svr": 183641822, "lt": 1, "full": 0, "data": data})
 
     async def _list(self, request: web.Request) -> web.StreamResponse:
-        trading = [code for code, line in self.board.lines.items() if line.trading]
+        lines = self.board.lines.items()
+        trading = [code for code, line in lines if line.trading and code not in INDICES]
         return _json(build_list(trading, request.query))
 
     def _find(self, request: web.Request, kind: FaultKind) -> bool:

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from feedplane_feeder.adapters.eastmoney_history import HISTORY
+from feedplane_feeder.core.exchange import TradingDays
 from feedplane_feeder.errors import MalformedFrameError
 
 DAY_NS = 86_400 * 10**9
@@ -53,6 +54,16 @@ def test_listing_is_the_first_kline_ever() -> None:
     page = HISTORY.listing_page("601872")
     parsed = HISTORY.parse_page(page, answer(KLINE, KLINE.replace("12-18", "12-19")))
     assert [row[0] for row in parsed.rows] == [DAY // 1_000]
+
+
+def test_trading_days_are_those_of_the_index() -> None:
+    assert isinstance(HISTORY, TradingDays)
+    page = HISTORY.days_page(DAY, DAY + DAY_NS)
+    assert "secid=1.000001&klt=101&" in page.path
+    assert [row[0] for row in HISTORY.parse_page(page, answer(KLINE)).rows] == [DAY // 1_000]
+    assert HISTORY.rows_of_days("bar-1d", (1, 2)) == 2
+    assert HISTORY.rows_of_days("bar-1m", (1, 2)) == 480
+    assert HISTORY.rows_of_days("bar-1h", (1,)) == 4
 
 
 @pytest.mark.parametrize(
