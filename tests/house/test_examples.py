@@ -9,7 +9,7 @@ import yaml
 
 from feedplane_api.crd import KINDS
 from feedplane_api.feed_source import FeedSource
-from feedplane_feeder.registry import ADAPTERS
+from feedplane_feeder.registry import ADAPTERS, PAST_VENUES
 from feedplane_operator.core.children.network_policy import egress_ports
 from feedplane_operator.core.observed import Defaults
 from feedplane_operator.core.workers import merge_endpoints
@@ -55,7 +55,9 @@ def test_examples_refer_to_one_another() -> None:
 def test_example_may_reach_every_address_of_its_venue(document: JsonDict) -> None:
     # The NetworkPolicy opens the usual ports of TLS, and those that the FeedSource names.
     feed_source = FeedSource.parse(document)
-    own = ADAPTERS[feed_source.spec.venue].endpoints.model_dump(exclude_none=True)
+    name = feed_source.spec.venue
+    venue = PAST_VENUES[name] if name in PAST_VENUES else ADAPTERS[name]
+    own = venue.endpoints.model_dump(exclude_none=True)
     told = merge_endpoints(feed_source.spec.endpoints, None).model_dump(exclude_none=True)
     urls = [urlsplit(url) for url in {**own, **told}.values()]
     needed = {url.port or SCHEME_PORTS.get(url.scheme) for url in urls} - {None}
