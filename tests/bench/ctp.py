@@ -28,8 +28,8 @@ from support_feeder_cluster import make_place
 GOAL_TICKS = 5_000
 GOAL_MICROSECONDS = 50
 HOUR_SECONDS = 3_600
-PACE = 1.01
-"""The fronts are a little faster than asked for, so that the figure is not missed by a tick."""
+PACE = 1.05
+"""The fronts are asked for a little more, because a busy machine makes them late."""
 
 
 def main(
