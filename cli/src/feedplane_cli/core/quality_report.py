@@ -166,7 +166,8 @@ def _tell_channel(channel: ChannelQuality) -> str:
 
 
 def _tell_overdue(series: Sequence[SeriesQuality]) -> Iterable[Notice]:
-    bars = [each for each in series if each.overdue_ns is not None]
+    # That a series has no row was told already, and since when one was due nobody can say.
+    bars = [each for each in series if each.rows and each.overdue_ns is not None]
     late = [each for each in bars if each.overdue_severity is not Severity.NONE]
     late.sort(key=lambda each: -(each.overdue_ns or 0))
     for each in late[:MAX_NOTICES]:

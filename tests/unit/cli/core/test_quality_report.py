@@ -82,6 +82,14 @@ def test_many_bad_series_are_summed_up() -> None:
     assert "3 more series are overdue by more than 5 minutes" in texts
 
 
+def test_series_without_a_row_is_told_of_once() -> None:
+    asked = replace(ASKED, wanted=(("A.X", "bar-1m"),))
+    report = build_report("Tape", Tape(), asked, AlwaysOpen())
+    (notice,) = [one for one in report.notices if one.severity is Severity.ERROR]
+    assert notice.text == "wanted, and not a single row is there"
+    assert not any("overdue" in one.text for one in report.notices)
+
+
 def test_gaps_are_summed_and_open_ones_listed_first() -> None:
     gaps = (
         gap(GapState.FILLED, DAY + 5),
