@@ -7,7 +7,7 @@ from statistics import median
 
 import typer
 from tests.bench.corpus import loop_frames
-from tests.bench.decode import measure
+from tests.bench.decode import describe, measure
 from tests.bench.results import write_result
 
 from feedplane_feeder.run import tune_collector
@@ -21,7 +21,6 @@ def main(loops: int = 150, rounds: int = 7) -> None:
     source, mixed = loop_frames(loops)
     tune_collector()
     depth = [[frame for frame in loop if b"@depth" in frame[:64]] for loop in mixed]
-    frames = [frame for loop in depth for frame in loop]
     runs = [round(measure(depth)[0]) for _ in range(rounds)]
     write_result(
         "book-frames-per-second",
@@ -31,13 +30,7 @@ def main(loops: int = 150, rounds: int = 7) -> None:
         higher_is_better=True,
         runs=runs,
         command=COMMAND,
-        details={
-            "frames": len(frames),
-            "source": source,
-            "bytes_per_frame": round(sum(map(len, frames)) / len(frames)),
-            "clock": "CPU seconds of the process",
-            "value": "median of the rounds",
-        },
+        details=describe(source, depth),
     )
 
 

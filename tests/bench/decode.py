@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Sequence
 from statistics import median
+from typing import Any
 
 import typer
 from tests.bench.corpus import SYMBOLS, VENUE, loop_frames
@@ -101,23 +102,28 @@ def is_synchronized(tape: Tape, instrument_id: str) -> bool:
     return book is not None and book.synchronized
 
 
+def describe(source: str, loops: Sequence[Sequence[bytes]]) -> dict[str, Any]:
+    """Return what was measured with, and how."""
+    sizes = [len(frame) for frames in loops for frame in frames]
+    return {
+        "frames": len(sizes),
+        "source": source,
+        "bytes_per_frame": round(sum(sizes) / len(sizes)),
+        "clock": "CPU seconds of the process",
+        "value": "median of the rounds",
+    }
+
+
 def main(loops: int = 100, rounds: int = 7) -> None:
     """Measure in rounds and write the medians."""
     source, looped = loop_frames(loops)
     tune_collector()
-    frames = [frame for loop in looped for frame in loop]
     decoded, taped, records = [], [], 0
     for _ in range(rounds):
         decoded.append(round(measure_records(looped)))
         rate, records = measure(looped)
         taped.append(round(rate))
-    details = {
-        "frames": len(frames),
-        "source": source,
-        "bytes_per_frame": round(sum(map(len, frames)) / len(frames)),
-        "clock": "CPU seconds of the process",
-        "value": "median of the rounds",
-    }
+    details = describe(source, looped)
     for figure, goal, runs, more in (
         ("feeder-decode-frames-per-second", GOAL, decoded, {}),
         ("feeder-tape-frames-per-second", TAPE_GOAL, taped, {"records": records}),

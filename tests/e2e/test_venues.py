@@ -31,7 +31,13 @@ FROM ${BASE_IMAGE}
 COPY . /fronts
 ENV LD_PRELOAD=/fronts/{library} PYTHONPATH=/fronts/bindings:/app/packages:/app/dependencies
 """
-TABLES = {"trade": "trades", "quote": "quotes", "book": "book_deltas", "snapshot": "snapshots"}
+TABLES = {
+    "trade": "trades",
+    "quote": "quotes",
+    "bar": "bars",
+    "book": "book_deltas",
+    "snapshot": "snapshots",
+}
 TOLD = {venue.name: venue.told.get("endpoints", {}) for venue in all_venues()}
 TOLD["baostock"] = {"rest": "tcp://{baostock}"}
 
@@ -79,9 +85,11 @@ def read_examples() -> list[Example]:
             subscribes = document["kind"] == "Subscription"
             (example.subscriptions if subscribes else example.backfills).append(document)
     for example in examples.values():
-        accounts = example.source["spec"]["accounts"]
-        named = [each["credentialsSecretRef"]["name"] for each in accounts if len(each) > 1]
-        example.secrets = [secrets[name] for name in named]
+        example.secrets = [
+            secrets[account["credentialsSecretRef"]["name"]]
+            for account in example.source["spec"]["accounts"]
+            if "credentialsSecretRef" in account
+        ]
     return list(examples.values())
 
 
@@ -170,7 +178,7 @@ def test_example_of_venue_reaches_ready_and_brings_rows(
 ) -> None:
     release.wait_condition("feedsource", example.name, "Ready", seconds=120)
     channels = {channel for each in example.subscriptions for channel in each["spec"]["channels"]}
-    for table in {TABLES.get(channel.partition("-")[0], "bars") for channel in channels} - {"bars"}:
+    for table in {TABLES[channel.partition("-")[0]] for channel in channels} - {"bars"}:
         wait_rows(release, table, f"instrument_id like '%.{example.venue.upper()}'")
 
 
@@ -185,4 +193,4 @@ def test_backfill_of_example_succeeds_and_brings_rows(
             where = f"instrument_id = '{symbol}.{example.venue.upper()}'"
             if interval:
                 where += f" and interval = '{interval}'"
-            wait_rows(release, TABLES.get(kind, "bars"), where)
+            wait_rows(release, TABLES[kind], where)

@@ -9,13 +9,14 @@ from feedplane_feeder.adapters.eastmoney import ADAPTER
 VENUE = next(venue for venue in all_venues() if venue.adapter is ADAPTER)
 TENS = [f"60002{digit}" for digit in range(10)]
 INDEX = "1.000001"
+UNKNOWN = "999999"
 
 
 async def test_globs_are_looked_up_in_a_list_of_several_pages() -> None:
     selectors = (Selector(include=("60002?",), channels=("snapshot",)),)
     async with (
         staged(VENUE, symbols=230, rate=300) as stage,
-        stage.feeder(symbols=["600519", INDEX], selectors=selectors) as feeder,
+        stage.feeder(symbols=["600519", INDEX, UNKNOWN], selectors=selectors) as feeder,
     ):
         # Named ones need no list, and what a partial list does not hold is asked for all the same.
         await feeder.until(lambda: feeder.live.status().coverage.live >= 1)
@@ -26,5 +27,6 @@ async def test_globs_are_looked_up_in_a_list_of_several_pages() -> None:
         assert listing is not None
         assert len(listing.instruments) == 230
         assert {each.symbol for each in listing.instruments} > {"600519", *TENS}
-        assert feeder.problems() == []
+        (problem,) = feeder.problems()
+        assert (problem.symbol, problem.reason) == (UNKNOWN, "VenueRefused")
         assert stage.violations() == []

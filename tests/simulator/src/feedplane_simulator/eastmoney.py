@@ -55,6 +55,12 @@ def secid_of(symbol: str) -> str:
     return symbol if "." in symbol else f"{market_of(symbol)}.{symbol}"
 
 
+def symbol_of(secid: str) -> str:
+    """Return the symbol of market number, dot and code: a share's code alone, else all of it."""
+    code = secid.partition(".")[2]
+    return code if code and secid_of(code) == secid else secid
+
+
 @dataclass(slots=True)
 class PushedList:
     """One open stream: its rows by key, what it was sent of each, and what waits."""
@@ -110,9 +116,8 @@ class EastMoneyVenue(HttpVenue):
                 task.add_done_callback(_forgive)
 
     async def _push(self, request: web.Request) -> web.StreamResponse:
-        symbols = {secid_of(symbol): symbol for symbol in self.board.lines}
-        asked = request.query.get("secids", "").split(",")
-        known = [symbols[name] for name in asked if name in symbols]
+        asked = map(symbol_of, request.query.get("secids", "").split(","))
+        known = [symbol for symbol in asked if symbol in self.board.lines]
         pushed = PushedList({code: str(place) for place, code in enumerate(known)})
         number = request[NUMBER]
         self.open[number].streams = tuple(f"{code}@snapshot" for code in known)
@@ -230,9 +235,9 @@ class EastMoneyVenue(HttpVenue):
         return socket
 
     async def _klines(self, request: web.Request) -> web.StreamResponse:
-        symbols = {secid_of(symbol): symbol for symbol in self.board.lines}
         secid = request.query.get("secid", "")
-        if secid not in symbols:
+        symbol = symbol_of(secid)
+        if symbol not in self.board.lines:
             return _json({"rc": 100, "rt": 17, "data": None})
         if self._find(request, FaultKind.ARCHIVE):
             return _json({"rc": 0, "rt": 17, "data": {}})
@@ -240,7 +245,7 @@ class EastMoneyVenue(HttpVenue):
         rows = [
             row
             for day in _days(request.query.get("beg", "0"), request.query.get("end", "20500101"))
-            for row in build_klines(symbols[secid], day, klt)
+            for row in build_klines(symbol, day, klt)
         ]
         market, _, code = secid.partition(".")
         data = {
