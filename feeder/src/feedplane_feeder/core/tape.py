@@ -10,8 +10,8 @@ from collections.abc import Iterable
 
 import msgspec
 
+from feedplane_feeder.core.bar_track import BarTrack
 from feedplane_feeder.core.book import Book, decode_levels, parse_levels
-from feedplane_feeder.core.intervals import next_open_ns, previous_open_ns
 from feedplane_feeder.core.ports import Channel
 from feedplane_feeder.core.sequence import Hole, Place
 from feedplane_feeder.core.snapshot_track import SnapshotTrack
@@ -20,7 +20,6 @@ from feedplane_feeder.core.taken import count_in
 from feedplane_feeder.core.tracks import (
     NEVER,
     SEQUENCE,
-    BarTrack,
     BookTrack,
     LooseTrack,
     NumberedTrack,
@@ -84,7 +83,8 @@ class Tape:
             elif kind is BookDelta:
                 book_count += self._take_delta(record, ts_recv, taken)  # type: ignore[arg-type]
             elif kind is Bar:
-                self._take_bar(record, ts_recv, taken)  # type: ignore[arg-type]
+                bars = self._bars[record.instrument_id, f"bar-{record.interval}"]  # type: ignore[union-attr]
+                bars.take_into(taken, record, ts_recv, dense=self._dense_bars)  # type: ignore[arg-type]
             elif kind is Snapshot:
                 track = self._snapshots[record.instrument_id]
                 track.take_into(taken, record, ts_recv, self._venue)  # type: ignore[arg-type]
@@ -170,6 +170,8 @@ class Tape:
             holes = track.sequence.expire(now_ns, everything=True)
             self._name_holes(holes, instrument_id, channel.name, now_ns, taken)
             self._release(track, channel.name, taken)
+        elif isinstance(track, BarTrack):
+            track.expire(taken, now_ns, everything=True)
         match channel.name:
             case "trade":
                 self._trades.pop(instrument_id, None)
@@ -199,6 +201,8 @@ class Tape:
                 self._release(track, kind.value, taken)
                 if isinstance(track, BookTrack) and not closing:
                     self._resync(track, instrument_id, taken)
+        for bars in self._bars.values():
+            bars.expire(taken, now_ns, everything=closing)
         if closing:
             for timed in (self._quotes, self._loose, self._snapshots):
                 for instrument_id, last in timed.items():
@@ -267,48 +271,6 @@ class Tape:
         track.ts_recv = now_ns
         taken.records.append(trade)
         return True
-
-    # Every update is checked; only one that says something new goes on.
-    def _take_bar(self, bar: Bar, now_ns: int, taken: Taken) -> None:
-        channel = f"bar-{bar.interval}"
-        track = self._bars[bar.instrument_id, channel]
-        last = track.bar
-        track.ts_recv = now_ns
-        if last is not None:
-            if bar.ts_open < last.ts_open or (
-                bar.ts_open == last.ts_open and (last.final or bar.ts_event < last.ts_event)
-            ):
-                counted = taken.duplicates if bar.ts_open == last.ts_open else taken.out_of_order
-                count_in(counted, "bar")
-                return
-            if bar.ts_open == last.ts_open and track.repeats(bar):
-                return
-            if bar.ts_open > last.ts_open and (self._dense_bars or track.cause is not SEQUENCE):
-                self._name_bar_gap(track, last, bar, now_ns, taken)
-        track.bar = bar
-        if track.ends_doubt(now_ns):
-            track.cause = SEQUENCE
-        taken.records.append(bar)
-        count_in(taken.counts, "bar")
-
-    # A bar whose last update never came is missing as much as one that never began.
-    def _name_bar_gap(
-        self, track: BarTrack, last: Bar, bar: Bar, now_ns: int, taken: Taken
-    ) -> None:
-        interval = bar.interval
-        first = next_open_ns(last.ts_open, interval) if last.final else last.ts_open
-        newest = previous_open_ns(bar.ts_open, interval)
-        if first <= newest:
-            taken.gaps.append(
-                Gap(
-                    instrument_id=bar.instrument_id,
-                    channel=f"bar-{interval}",
-                    cause=track.cause,
-                    detected_at=now_ns,
-                    from_ts=first,
-                    to_ts=newest,
-                )
-            )
 
     # Returns how many passed at first sight; what was placed is counted when it is released.
     def _take_delta(self, delta: BookDelta, now_ns: int, taken: Taken) -> int:

@@ -12,7 +12,7 @@ from typing import ClassVar, Final
 from feedplane_feeder.core.book import Book
 from feedplane_feeder.core.sequence import Place, Sequence
 from feedplane_feeder.core.taken import Taken
-from feedplane_feeder.records import Bar, ChannelKind, Gap, GapCause, Record
+from feedplane_feeder.records import ChannelKind, Gap, GapCause, Record
 
 RECENT_QUOTES: Final = 64
 RECENT_TRADES: Final = 4_096
@@ -198,28 +198,6 @@ class LooseTrack(TimedTrack):
         if len(self._seen) > RECENT_TRADES:
             del self._seen[next(iter(self._seen))]
         return False
-
-
-class BarTrack(Track):
-    """One bar channel."""
-
-    __slots__ = ("bar",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.bar: Bar | None = None
-
-    def repeats(self, bar: Bar) -> bool:
-        """Tell whether an update of the same bar says nothing new."""
-        last = self.bar
-        return (
-            last is not None
-            and last.trade_count == bar.trade_count
-            and last.final == bar.final
-            and last.volume == bar.volume
-            and (last.open, last.high, last.low, last.close)
-            == (bar.open, bar.high, bar.low, bar.close)
-        )
 
 
 def _number(item: tuple[int, Record]) -> int:

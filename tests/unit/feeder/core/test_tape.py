@@ -70,6 +70,15 @@ def trade_ids(records: Iterable[Record]) -> list[int]:
     return [record.trade_id for record in records if isinstance(record, Trade)]
 
 
+def opens(taken: Taken) -> list[tuple[int, int]]:
+    """Minute and number of trades of each bar that goes on."""
+    return [
+        (record.ts_open // MINUTE, record.trade_count)
+        for record in taken.records
+        if isinstance(record, Bar)
+    ]
+
+
 def spans(gaps: Iterable[Gap]) -> list[tuple[str, str, int | None, int | None]]:
     return [(gap.channel, gap.cause, gap.from_id, gap.to_id) for gap in gaps]
 
@@ -242,13 +251,31 @@ def test_final_bar_passes_though_nothing_else_changed() -> None:
     assert [r.final for r in taken.records if isinstance(r, Bar)] == [False, True]
 
 
-def test_bars_older_than_what_was_seen_are_dropped() -> None:
+def test_old_updates_and_second_copies_of_bars_are_dropped() -> None:
     tape = Tape("venue")
-    tape.take([bar(2, 3, at=30), bar(2, 4, final=True, at=40)], 1)
-    taken = tape.take([bar(2, 4, final=True, at=40), bar(2, 3, at=30), bar(1, 9, final=True)], 2)
+    tape.take([bar(1, 9, final=True), bar(2, 3, at=30), bar(2, 4, final=True, at=40)], 1)
+    copies = [bar(2, 4, final=True, at=40), bar(2, 3, at=30), bar(1, 9, final=True), bar(0, 9)]
+    taken = tape.take(copies, 2)
     assert taken.records == []
-    assert taken.duplicates == {"bar": 2}
+    assert taken.duplicates == {"bar": 3}
     assert taken.out_of_order == {"bar": 1}
+
+
+def test_bars_after_an_interruption_are_named_at_once() -> None:
+    tape = Tape("venue")
+    tape.take([bar(1, 3, final=True)], 1)
+    tape.interrupt(BAR, ID, GapCause.DISCONNECT, 2)
+    taken = tape.take([bar(4, 1)], 3)
+    assert [(gap.from_ts, gap.to_ts) for gap in taken.gaps] == [(2 * MINUTE, 3 * MINUTE)]
+    assert opens(taken) == [(4, 1)]
+
+
+def test_hole_of_a_bar_channel_is_named_when_it_is_forgotten() -> None:
+    tape = Tape("venue")
+    tape.take([bar(1, 3), bar(2, 1)], 1)
+    taken = tape.forget(BAR, ID, 2)
+    assert [(gap.channel, gap.from_ts) for gap in taken.gaps] == [("bar-1m", MINUTE)]
+    assert opens(taken) == [(2, 1)]
 
 
 @pytest.mark.parametrize(
@@ -264,7 +291,9 @@ def test_bars_older_than_what_was_seen_are_dropped() -> None:
 def test_missing_bars_are_named_by_their_open_times(
     last: Bar, following: Bar, missing: tuple[int, int] | None
 ) -> None:
-    taken = Tape("venue").take([last, following], 1)
+    tape = Tape("venue")
+    assert tape.take([last, following], 1).gaps == []
+    taken = tape.sweep(1 + GRACE_NS)
     expected = [] if missing is None else [(missing[0] * MINUTE, missing[1] * MINUTE)]
     assert [(gap.from_ts, gap.to_ts) for gap in taken.gaps] == expected
     assert all(gap.channel == "bar-1m" for gap in taken.gaps)
