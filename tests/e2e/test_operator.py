@@ -174,3 +174,16 @@ def test_feeder_port_is_closed_where_policies_are_enforced(release: Release, fee
     plugins = json.loads(release.kubectl("get", "daemonsets", "-n", "kube-system", "-o", "json"))
     enforced = any(item["metadata"]["name"] == "kindnet" for item in plugins["items"])
     assert answer == ("closed" if enforced else "open")
+
+
+def test_address_that_is_no_service_is_refused_to_pods(release: Release) -> None:
+    # Else a packet that kube-proxy has not mapped yet meets whatever answers outside.
+    probe = (
+        "import socket\n"
+        "try: socket.create_connection(('10.96.250.250', 80), 3).close(); print('open')\n"
+        "except OSError as error: print(type(error).__name__)"
+    )
+    answer = release.kubectl(
+        *("exec", f"deployment/{release.name}-simulator", "--", "python3", "-c", probe)
+    )
+    assert answer.strip() == "ConnectionRefusedError"

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from feedplane_cluster.kind import missing_images, qualified_name, render_kind_config
+from feedplane_cluster.kind import GUARD_SCRIPT, missing_images, qualified_name, render_kind_config
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,8 @@ def test_control_plane_beside_workers_runs_pods() -> None:
     assert "taints: []" in "".join(first["kubeadmConfigPatches"])
     alone = json.loads(render_kind_config(1))["nodes"][0]
     assert alone["kubeadmConfigPatches"] == []  # kind fails where there is no taint to remove
+
+
+def test_guard_watches_the_addresses_that_services_get() -> None:
+    document = json.loads(render_kind_config(1))
+    assert document["networking"]["serviceSubnet"] in GUARD_SCRIPT

@@ -26,6 +26,12 @@ UNTAINTED_PATCH = """kind: InitConfiguration
 nodeRegistration: {taints: []}
 """
 """Let the control plane's node run Pods beside workers, as it does where it is alone."""
+SERVICE_SUBNET = "10.96.0.0/16"
+UNMAPPED_RULE = f"FORWARD --destination {SERVICE_SUBNET} --jump REJECT"
+GUARD_SCRIPT = f"iptables -w --check {UNMAPPED_RULE} || iptables -w --insert {UNMAPPED_RULE}"
+"""While kube-proxy maps a Service anew, a Pod's first packet may pass unmapped. It would leave
+the node for whatever answers there, and the connection would stay there; refused, it is tried
+again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +53,7 @@ def render_kind_config(nodes: int) -> str:
         "apiVersion": "kind.x-k8s.io/v1alpha4",
         "nodes": [first, *[{"role": "worker"}] * (nodes - 1)],
         "kubeadmConfigPatches": [CONTROLLER_PATCH, KUBELET_PATCH],
+        "networking": {"serviceSubnet": SERVICE_SUBNET},
     }
     return json.dumps(document, indent=2)
 
@@ -85,13 +92,13 @@ class KindCluster:
         Raises: CommandError or NotReadyError with what kind or the nodes said.
         """
         with locked(self.kubeconfig.parent / "lock", waiting_for=f"cluster {self.name}"):
-            reason = self.flaw(image, nodes)
-            if reason is None:
-                return
-            if self.nodes():
-                note(f"cluster {self.name} is made anew: {reason}")
-                self.delete()
-            self._create(image, nodes)
+            if reason := self.flaw(image, nodes):
+                if self.nodes():
+                    note(f"cluster {self.name} is made anew: {reason}")
+                    self.delete()
+                self._create(image, nodes)
+            for node in self.nodes():
+                self._docker.run("exec", node.name, "sh", "-c", GUARD_SCRIPT)
 
     def flaw(self, image: str, nodes: int) -> str | None:
         """Say what is wrong with the cluster, or None where it is as wanted and works."""
