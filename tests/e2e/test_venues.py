@@ -186,7 +186,9 @@ def test_example_of_venue_reaches_ready_and_brings_rows(
 def test_backfill_of_example_succeeds_and_brings_rows(
     release: Release, applied: None, example: Example, backfill: Manifest
 ) -> None:
-    release.wait_condition("backfill", backfill["metadata"]["name"], "Succeeded", seconds=150)
+    name = backfill["metadata"]["name"]
+    release.wait_condition("backfill", name, "Succeeded", seconds=150)
+    assert release.get("backfill", name)["status"]["progress"]["rowsWritten"] > 0
     for symbol in backfill["spec"]["instruments"]:
         for channel in backfill["spec"]["channels"]:
             kind, _, interval = channel.partition("-")

@@ -8,9 +8,9 @@ are told so and cut off.
 import asyncio
 import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from itertools import count
 from typing import Any, Final
@@ -19,6 +19,7 @@ import msgspec
 from aiohttp import WSCloseCode, web
 from msgspec.msgpack import Ext
 
+from feedplane_simulator.alpaca_past import DAYS, past_bars, past_trades, print_price
 from feedplane_simulator.faults import FaultKind
 from feedplane_simulator.hosted import VenueSetup
 from feedplane_simulator.socket_venue import Happening, Line, SocketVenue
@@ -41,6 +42,7 @@ MESSAGES: Final = {
     410: "invalid subscribe action for this feed",
 }
 SECOND_NS: Final = 1_000_000_000
+PAST_SERIES: Final = {"trades": past_trades, "bars": past_bars}
 
 
 @dataclass(slots=True)
@@ -73,6 +75,7 @@ class AlpacaVenue(SocketVenue):
         self._symbol_limit = int(setup.options.get("symbol_limit", "1000000"))
         self._rest_limit = int(setup.options.get("rest_limit", "1000000"))
         self._rest_minute: tuple[int, int] = (0, 0)
+        self._began = datetime.now(UTC)
 
     def add_routes(self, app: web.Application) -> None:
         """See `SocketVenue`."""
@@ -137,7 +140,7 @@ class AlpacaVenue(SocketVenue):
 
     def _trade(self, stock: Stock, at_ns: int) -> Happening:
         stock.next_id += self.rng.randint(1, 9)
-        price, size = _number(stock.cents), self.rng.randint(1, 900)
+        price, size = print_price(stock.cents), self.rng.randint(1, 900)
         row = {
             "i": stock.next_id,
             "x": self.rng.choice(EXCHANGES),
@@ -152,7 +155,7 @@ class AlpacaVenue(SocketVenue):
         return self._happening("trades", stock, row, facts)
 
     def _quote(self, stock: Stock, at_ns: int) -> Happening:
-        bid, ask = _number(stock.cents - 1), _number(stock.cents + self.rng.randint(0, 3))
+        bid, ask = print_price(stock.cents - 1), print_price(stock.cents + self.rng.randint(0, 3))
         sizes = self.rng.randint(1, 40), self.rng.randint(1, 40)
         row = {
             "bx": self.rng.choice(EXCHANGES),
@@ -176,10 +179,10 @@ class AlpacaVenue(SocketVenue):
 
     def _bar(self, stock: Stock, minute: dict[str, Any]) -> Happening:
         row = {
-            "o": _number(minute["open"]),
-            "h": _number(minute["high"]),
-            "l": _number(minute["low"]),
-            "c": _number(minute["close"]),
+            "o": print_price(minute["open"]),
+            "h": print_price(minute["high"]),
+            "l": print_price(minute["low"]),
+            "c": print_price(minute["close"]),
             "v": minute["volume"],
             "n": minute["count"],
             "vw": round(minute["amount"] / minute["volume"] / 100, 6),
@@ -309,7 +312,10 @@ class AlpacaVenue(SocketVenue):
             (symbol, row)
             for symbol in sorted(symbols)
             if symbol in self.stocks
-            for row in self.stocks[symbol].rows[series]
+            for row in (
+                *self._past(symbol, series, low, query.get("timeframe", "1Min")),
+                *self.stocks[symbol].rows[series],
+            )
             if low <= row["t"] <= high
         ]
         page: dict[str, list[Any]] = {}
@@ -318,6 +324,15 @@ class AlpacaVenue(SocketVenue):
         more = skip + limit < len(found)
         token = urlsafe_b64encode(str(skip + limit).encode()).decode() if more else None
         return _json({series: page, "next_page_token": token})
+
+    def _past(self, symbol: str, series: str, low: str, timeframe: str) -> Iterator[dict[str, Any]]:
+        drawn = PAST_SERIES.get(series)
+        if drawn is None or timeframe != "1Min":
+            return
+        oldest = self._began - timedelta(days=DAYS)
+        start = max(oldest, datetime.fromisoformat(low[:19]).replace(tzinfo=UTC)) if low else oldest
+        for at, row in drawn(self.setup.seed, symbol, start, self._began):
+            yield {**row, "t": f"{at:%Y-%m-%dT%H:%M:%S}.000000000Z"}
 
 
 def _pack(messages: list[dict[str, Any]], *, binary: bool) -> bytes:
@@ -340,11 +355,6 @@ def _packed_time(text: str) -> Ext:
 def _text(at_ns: int) -> str:
     seconds, nanos = divmod(at_ns, SECOND_NS)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{nanos:09d}Z"
-
-
-# The venue prints whole numbers without a point.
-def _number(cents: int) -> int | float:
-    return cents // 100 if cents % 100 == 0 else cents / 100
 
 
 def _printed(value: float) -> str:
