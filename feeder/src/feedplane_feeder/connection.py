@@ -219,3 +219,5 @@ class LiveConnection:
             self._take_held()
         while self._held and not self._publisher.full:
             self._take(*self._held.popleft())
+            # A database that waits for its next command is not kept waiting for all of it.
+            await asyncio.sleep(0)

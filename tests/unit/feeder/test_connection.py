@@ -180,6 +180,22 @@ async def test_what_a_read_brings_beyond_the_room_waits() -> None:
         assert line.connection.take_counts() == {A: 2}
 
 
+async def test_others_get_a_turn_between_parts_that_waited() -> None:
+    async with opened(FakeSession([A])) as line:
+        line.publisher.pressed = True
+        for _ in range(3):
+            line.socket.say("A")
+        await asyncio.sleep(4.99)
+        line.publisher.pressed = False
+        await asyncio.sleep(0.01)
+        seen = []
+        for _ in range(6):
+            seen.append(line.connection.take_counts().get(A, 0))
+            await asyncio.sleep(0)
+        assert sum(seen) == 3
+        assert max(seen) == 1
+
+
 async def test_end_takes_along_what_waits_for_room() -> None:
     async with opened(FakeSession([A])) as line:
         line.publisher.pressed = True
