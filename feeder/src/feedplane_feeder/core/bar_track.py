@@ -9,7 +9,7 @@ from collections import deque
 from typing import Final
 
 from feedplane_feeder.core.intervals import next_open_ns, previous_open_ns
-from feedplane_feeder.core.sequence import GRACE_NS, Hole
+from feedplane_feeder.core.sequence import Hole, Sequence
 from feedplane_feeder.core.taken import Taken, count_in
 from feedplane_feeder.core.tracks import SEQUENCE, Track
 from feedplane_feeder.records import Bar, ChannelKind, Gap
@@ -21,7 +21,7 @@ RECENT_FINALS: Final = 64
 class BarTrack(Track):
     """One bar channel."""
 
-    __slots__ = ("_finals", "_held", "_holes", "bar")
+    __slots__ = ("_finals", "_held", "_sequence", "bar")
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,8 +29,8 @@ class BarTrack(Track):
         """The newest one."""
         self._finals: deque[int] = deque(maxlen=RECENT_FINALS)
         """ts_open of final bars that came."""
-        self._holes: list[Hole] = []
-        """By ts_open of the first and the last bar missing."""
+        self._sequence = Sequence()
+        """A bar is the nanoseconds from its opening to the next one; final ones have been seen."""
         self._held: list[Bar] = []
 
     def take_into(self, taken: Taken, bar: Bar, now_ns: int, *, dense: bool) -> None:
@@ -43,16 +43,15 @@ class BarTrack(Track):
         last = self.bar
         if last is not None:
             if bar.ts_open < last.ts_open:
-                self._take_late(taken, bar)
+                self._take_late(taken, bar, now_ns)
                 return
-            if bar.ts_open > last.ts_open:
-                if dense or self.cause is not SEQUENCE:
-                    self._find_hole(taken, last, bar, now_ns)
-            elif last.final or bar.ts_event < last.ts_event:
-                count_in(taken.duplicates, KIND)
-                return
-            elif _repeats(last, bar):
-                return
+            if bar.ts_open == last.ts_open:
+                if last.final or bar.ts_event < last.ts_event:
+                    count_in(taken.duplicates, KIND)
+                    return
+                if _repeats(last, bar):
+                    return
+        self._advance(taken, bar, now_ns, dense=dense)
         self.bar = bar
         if self.ends_doubt(now_ns):
             self.cause = SEQUENCE
@@ -60,65 +59,45 @@ class BarTrack(Track):
 
     def expire(self, taken: Taken, now_ns: int, *, everything: bool = False) -> None:
         """Name the holes that stayed open for the grace period."""
-        if not self._holes:
-            return
-        left = []
-        for hole in self._holes:
-            if everything or hole.since_ns + GRACE_NS <= now_ns:
+        if holes := self._sequence.expire(now_ns, everything=everything):
+            for hole in holes:
                 self._name(taken, hole, now_ns)
-            else:
-                left.append(hole)
-        self._holes = left
-        self._release(taken)
+            self._release(taken)
 
-    def _take_late(self, taken: Taken, bar: Bar) -> None:
+    def _take_late(self, taken: Taken, bar: Bar, now_ns: int) -> None:
         if bar.ts_open in self._finals:
             count_in(taken.duplicates, KIND)
             return
         count_in(taken.out_of_order, KIND)
         # What a later update of it will say, or did, is more than this one.
         if bar.final:
-            self._fill(bar)
+            after = next_open_ns(bar.ts_open, bar.interval)
+            self._sequence.place(bar.ts_open - 1, after - 1, now_ns, self.cause)
             self._keep(taken, bar)
             self._release(taken)
 
-    def _find_hole(self, taken: Taken, last: Bar, bar: Bar, now_ns: int) -> None:
-        interval = bar.interval
-        first = next_open_ns(last.ts_open, interval) if last.final else last.ts_open
-        newest = previous_open_ns(bar.ts_open, interval)
-        if first > newest:
-            return
-        hole = Hole(first, newest, now_ns, self.cause)
-        if self.cause is SEQUENCE:
-            self._holes.append(hole)
-        else:
-            self._name(taken, hole, now_ns)
-
-    def _fill(self, bar: Bar) -> None:
-        at, left = bar.ts_open, []
-        for hole in self._holes:
-            if not hole.first <= at <= hole.last:
-                left.append(hole)
-                continue
-            if hole.first < at:
-                before = previous_open_ns(at, bar.interval)
-                left.append(Hole(hole.first, before, hole.since_ns, hole.cause))
-            if hole.last > at:
-                after = next_open_ns(at, bar.interval)
-                left.append(Hole(after, hole.last, hole.since_ns, hole.cause))
-        self._holes = left
+    # Takes in what lies before a bar, and of the bar itself what no later update will change.
+    def _advance(self, taken: Taken, bar: Bar, now_ns: int, *, dense: bool) -> None:
+        sequence, at, cause = self._sequence, bar.ts_open, self.cause
+        expected = sequence.next
+        if expected is not None and expected <= previous_open_ns(at, bar.interval):
+            if cause is not SEQUENCE:
+                self._name(taken, Hole(expected, at - 1, now_ns, cause), now_ns)
+            elif dense:
+                sequence.place(at - 1, at - 1, now_ns, cause)
+        sequence.next = next_open_ns(at, bar.interval) if bar.final else at
 
     def _keep(self, taken: Taken, bar: Bar) -> None:
         if bar.final:
             self._finals.append(bar.ts_open)
-        if self._holes:
+        if self._sequence.first_missing is not None:
             self._held.append(bar)
         else:
             taken.records.append(bar)
             count_in(taken.counts, KIND)
 
     def _release(self, taken: Taken) -> None:
-        if not self._holes and self._held:
+        if self._held and self._sequence.first_missing is None:
             self._held.sort(key=_opening)
             taken.records.extend(self._held)
             count_in(taken.counts, KIND, len(self._held))
@@ -126,14 +105,15 @@ class BarTrack(Track):
 
     def _name(self, taken: Taken, hole: Hole, now_ns: int) -> None:
         assert self.bar is not None  # noqa: S101 - a hole lies between two bars
+        interval = self.bar.interval
         taken.gaps.append(
             Gap(
                 instrument_id=self.bar.instrument_id,
-                channel=f"{KIND}-{self.bar.interval}",
+                channel=f"{KIND}-{interval}",
                 cause=hole.cause,
                 detected_at=now_ns,
                 from_ts=hole.first,
-                to_ts=hole.last,
+                to_ts=previous_open_ns(hole.last + 1, interval),
             )
         )
 

@@ -1,41 +1,15 @@
 from hypothesis import given
 from hypothesis import strategies as st
+from support_sinks import MINUTE_NS, START_NS, make_bar
 
 from feedplane_feeder.core.bar_track import BarTrack
 from feedplane_feeder.core.sequence import GRACE_NS
 from feedplane_feeder.core.taken import Taken
 from feedplane_feeder.records import Bar
 
-MINUTE = 60_000_000_000
 
-
-def bar(minute: int, count: int = 1, *, final: bool = True) -> Bar:
-    return Bar(
-        instrument_id="BTCUSDT.VENUE",
-        interval="1m",
-        ts_open=minute * MINUTE,
-        ts_event=minute * MINUTE + count,
-        ts_recv=5,
-        open="1",
-        high="2",
-        low="1",
-        close="2",
-        volume=str(count),
-        quote_volume="1",
-        trade_count=count,
-        taker_buy_volume="0",
-        taker_buy_quote_volume="0",
-        final=final,
-    )
-
-
-def opens(taken: Taken) -> list[tuple[int, int]]:
-    """Minute and number of trades of each bar that goes on."""
-    return [
-        (record.ts_open // MINUTE, record.trade_count)
-        for record in taken.records
-        if isinstance(record, Bar)
-    ]
+def bar(minute: int, version: int = 1, *, final: bool = True) -> Bar:
+    return make_bar(minute, version=version, final=final, close=f"1.{version}")
 
 
 def take(track: BarTrack, now_ns: int, *bars: Bar) -> Taken:
@@ -57,7 +31,7 @@ def test_final_bar_that_comes_late_is_kept_in_its_place() -> None:
     ahead = take(track, 2, bar(2, 1, final=False), bar(2, 2, final=False))
     assert (ahead.records, ahead.gaps) == ([], [])
     taken = take(track, 3, bar(1, 4))
-    assert opens(taken) == [(1, 4), (2, 1), (2, 2)]
+    assert taken.records == [bar(1, 4), bar(2, 1, final=False), bar(2, 2, final=False)]
     assert taken.counts == {"bar": 3}
     assert taken.out_of_order == {"bar": 1}
     assert expire(track, 10**12).gaps == []
@@ -71,9 +45,9 @@ def test_bars_wait_until_the_whole_hole_came_or_was_named() -> None:
     assert take(track, 3, bar(2)).records == []
     named = expire(track, 2 + GRACE_NS)
     assert [(gap.from_ts, gap.to_ts, gap.cause) for gap in named.gaps] == [
-        (4 * MINUTE, 4 * MINUTE, "sequence")
+        (START_NS + 4 * MINUTE_NS, START_NS + 4 * MINUTE_NS, "sequence")
     ]
-    assert opens(named) == [(2, 1), (3, 1), (5, 1)]
+    assert named.records == [bar(2), bar(3), bar(5)]
 
 
 def test_bar_later_than_its_gap_is_kept_once() -> None:
@@ -81,7 +55,7 @@ def test_bar_later_than_its_gap_is_kept_once() -> None:
     take(track, 1, bar(1), bar(3))
     assert len(expire(track, 1 + GRACE_NS).gaps) == 1
     taken = take(track, 2 + GRACE_NS, bar(2), bar(2))
-    assert opens(taken) == [(2, 1)]
+    assert taken.records == [bar(2)]
     assert taken.duplicates == {"bar": 1}
 
 
@@ -93,4 +67,5 @@ def test_final_bars_in_any_order_are_there_once(order: list[int], size: int) -> 
         taken.append(take(track, start, *map(bar, order[start : start + size])))
         taken.append(expire(track, start))
     assert [gap for each in taken for gap in each.gaps] == []
-    assert sorted(pair for each in taken for pair in opens(each)) == [(n, 1) for n in range(9)]
+    records = [record for each in taken for record in each.records if isinstance(record, Bar)]
+    assert sorted(records, key=lambda record: record.ts_open) == list(map(bar, range(9)))

@@ -70,15 +70,6 @@ def trade_ids(records: Iterable[Record]) -> list[int]:
     return [record.trade_id for record in records if isinstance(record, Trade)]
 
 
-def opens(taken: Taken) -> list[tuple[int, int]]:
-    """Minute and number of trades of each bar that goes on."""
-    return [
-        (record.ts_open // MINUTE, record.trade_count)
-        for record in taken.records
-        if isinstance(record, Bar)
-    ]
-
-
 def spans(gaps: Iterable[Gap]) -> list[tuple[str, str, int | None, int | None]]:
     return [(gap.channel, gap.cause, gap.from_id, gap.to_id) for gap in gaps]
 
@@ -267,7 +258,7 @@ def test_bars_after_an_interruption_are_named_at_once() -> None:
     tape.interrupt(BAR, ID, GapCause.DISCONNECT, 2)
     taken = tape.take([bar(4, 1)], 3)
     assert [(gap.from_ts, gap.to_ts) for gap in taken.gaps] == [(2 * MINUTE, 3 * MINUTE)]
-    assert opens(taken) == [(4, 1)]
+    assert taken.records == [bar(4, 1)]
 
 
 def test_hole_of_a_bar_channel_is_named_when_it_is_forgotten() -> None:
@@ -275,7 +266,7 @@ def test_hole_of_a_bar_channel_is_named_when_it_is_forgotten() -> None:
     tape.take([bar(1, 3), bar(2, 1)], 1)
     taken = tape.forget(BAR, ID, 2)
     assert [(gap.channel, gap.from_ts) for gap in taken.gaps] == [("bar-1m", MINUTE)]
-    assert opens(taken) == [(2, 1)]
+    assert taken.records == [bar(2, 1)]
 
 
 @pytest.mark.parametrize(
