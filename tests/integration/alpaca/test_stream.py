@@ -177,3 +177,14 @@ async def test_history_brings_what_was_streamed_page_by_page() -> None:
     told = [(r.ts_event // 1_000, r.trade_id, r.price, r.size) for r in streamed]
     assert [(row[0], row[1], row[5], row[6]) for row in rows] == told
     assert pages > 1
+
+
+async def test_history_refuses_a_start_that_is_no_time() -> None:
+    async with simulated(valid_keys=("right-key",)) as (_, url):
+        address = url.replace("ws:", "http:").partition("/v2")[0]
+        path = "/v2/stocks/trades?symbols=AAPL&start=yesterday"
+        async with (
+            aiohttp.ClientSession(headers=LOGIN) as http,
+            http.get(f"{address}{path}") as answer,
+        ):
+            assert answer.status == 400

@@ -8,7 +8,7 @@ are told so and cut off.
 import asyncio
 import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -42,6 +42,7 @@ MESSAGES: Final = {
     410: "invalid subscribe action for this feed",
 }
 SECOND_NS: Final = 1_000_000_000
+SECOND: Final = timedelta(seconds=1)
 PAST_SERIES: Final = {"trades": past_trades, "bars": past_bars}
 
 
@@ -301,19 +302,23 @@ class AlpacaVenue(SocketVenue):
         try:
             limit = int(query.get("limit", "1000"))
             low, high = query.get("start", ""), query.get("end", "9")
+            oldest = self._began - timedelta(days=DAYS)
+            since = max(oldest, _moment(low)) if low else oldest
+            until = min(self._began, _moment(high) + SECOND) if "end" in query else self._began
             skip = int(urlsafe_b64decode(query.get("page_token", "") or b"MA=="))
             symbols = query["symbols"].split(",")
         except (ValueError, KeyError):
             return _json({"message": "invalid query"}, HTTPStatus.BAD_REQUEST)
         if not 1 <= limit <= 10_000:
             return _json({"message": "limit out of range"}, HTTPStatus.UNPROCESSABLE_ENTITY)
+        drawn = PAST_SERIES.get(series) if query.get("timeframe", "1Min") == "1Min" else None
         # All symbols count against one limit, sorted by symbol and time.
         found = [
             (symbol, row)
             for symbol in sorted(symbols)
             if symbol in self.stocks
             for row in (
-                *self._past(symbol, series, low, query.get("timeframe", "1Min")),
+                *(drawn(self.setup.seed, symbol, since, until) if drawn else ()),
                 *self.stocks[symbol].rows[series],
             )
             if low <= row["t"] <= high
@@ -324,15 +329,6 @@ class AlpacaVenue(SocketVenue):
         more = skip + limit < len(found)
         token = urlsafe_b64encode(str(skip + limit).encode()).decode() if more else None
         return _json({series: page, "next_page_token": token})
-
-    def _past(self, symbol: str, series: str, low: str, timeframe: str) -> Iterator[dict[str, Any]]:
-        drawn = PAST_SERIES.get(series)
-        if drawn is None or timeframe != "1Min":
-            return
-        oldest = self._began - timedelta(days=DAYS)
-        start = max(oldest, datetime.fromisoformat(low[:19]).replace(tzinfo=UTC)) if low else oldest
-        for at, row in drawn(self.setup.seed, symbol, start, self._began):
-            yield {**row, "t": f"{at:%Y-%m-%dT%H:%M:%S}.000000000Z"}
 
 
 def _pack(messages: list[dict[str, Any]], *, binary: bool) -> bytes:
@@ -350,6 +346,10 @@ def _packed_time(text: str) -> Ext:
     whole, _, digits = text.removesuffix("Z").partition(".")
     seconds = int(datetime.fromisoformat(whole).replace(tzinfo=UTC).timestamp())
     return Ext(-1, struct.pack("!Q", int(digits) << 34 | seconds))
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text[:19]).replace(tzinfo=UTC)
 
 
 def _text(at_ns: int) -> str:

@@ -16,28 +16,29 @@ TRADES_A_MINUTE: Final = 3
 EXCHANGES: Final = "DKQVZ"
 
 
-def past_trades(
-    seed: int, symbol: str, start: datetime, end: datetime
-) -> Iterator[tuple[datetime, dict[str, Any]]]:
-    """Yield the trades of a range, its end not included, each with its time."""
+def past_trades(seed: int, symbol: str, start: datetime, end: datetime) -> Iterator[dict[str, Any]]:
+    """Yield the trades of a range, its end not included, as the venue prints them."""
     for minute in _minutes(start, end):
-        for row in _draw(seed, symbol, minute):
-            if start <= row[0] < end:
-                yield row
+        for at, row in _draw(seed, symbol, minute):
+            if start <= at < end:
+                yield {**row, "t": _print_time(at)}
 
 
-def past_bars(
-    seed: int, symbol: str, start: datetime, end: datetime
-) -> Iterator[tuple[datetime, dict[str, Any]]]:
-    """Yield the minutes that open in a range, its end not included, each with its time."""
+def past_bars(seed: int, symbol: str, start: datetime, end: datetime) -> Iterator[dict[str, Any]]:
+    """Yield the minutes that open in a range, its end not included, as the venue prints them."""
     for minute in _minutes(start, end):
         if start <= minute < end:
-            yield minute, _merge([row for _, row in _draw(seed, symbol, minute)])
+            trades = [row for _, row in _draw(seed, symbol, minute)]
+            yield {**_merge(trades), "t": _print_time(minute)}
 
 
 def print_price(cents: int) -> int | float:
     """Return a price as the venue prints it: whole numbers without a point."""
     return cents // 100 if cents % 100 == 0 else cents / 100
+
+
+def _print_time(at: datetime) -> str:
+    return f"{at:%Y-%m-%dT%H:%M:%S}.000000000Z"
 
 
 def _minutes(start: datetime, end: datetime) -> Iterator[datetime]:
